@@ -1,0 +1,12 @@
+"""The message bus: the only room that speaks to NATS."""
+
+from libs.bus.connection import Bus
+from libs.bus.embedded import EmbeddedServer
+from libs.bus.errors import BusUnavailable
+from libs.bus.publisher import Publisher
+from libs.bus.replica import Replica
+from libs.bus.spool import Record, Spool
+from libs.bus.stream import Message
+from libs.bus.writer import Writer
+
+__all__ = ["Bus", "BusUnavailable", "EmbeddedServer", "Message", "Publisher", "Record", "Replica", "Spool", "Writer"]

@@ -1,0 +1,5 @@
+"""What can go wrong with the bus."""
+
+
+class BusUnavailable(Exception):
+    """The bus did not take or answer the request in time; it may be away or restarting."""
