@@ -1,0 +1,1 @@
+"""Installers: what each reads, asks and tells; one file each, one table."""

@@ -1,0 +1,1 @@
+"""Boot loaders: what each asks for, in which order, and how it reads what it gets."""
