@@ -1,0 +1,154 @@
+"""The server without its sockets: datagrams and the time go in; replies, events and changed leases come out.
+
+A batch is the unit of durability: whoever drives the engine stores `changes`, then records `events`, and only then
+lets `replies` leave. `probes` are put on the link at once; `sighted` is told who answers, and `deadline` says when the
+engine wants to be called although nothing came in.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from ipaddress import IPv4Address
+
+from libs.events import Event, LeaseDeclined, LeaseExpired, LeaseReleased, derived_id
+from libs.wire import WireError
+from libs.wire.arp import Sighting
+from libs.wire.dhcp import ETHERNET
+from services.dhcp.arrival import receive
+from services.dhcp.exchange import Datagram, Desk, Exchange, Reply, SilenceError
+from services.dhcp.facts import about
+from services.dhcp.handlers import CHAINS
+from services.dhcp.leases import Hardware, Lease, State
+from services.dhcp.probing import Probe, Probing, Waiting
+from services.dhcp.reply import compose
+
+
+@dataclass
+class Batch:
+    """What came of some datagrams. `faults` are errors of ours: each cost one datagram its answer."""
+
+    replies: list[Reply] = field(default_factory=list)
+    events: list[Event] = field(default_factory=list)
+    changes: list[Lease] = field(default_factory=list)
+    probes: list[Probe] = field(default_factory=list)
+    received: Counter[str] = field(default_factory=Counter)
+    unanswered: Counter[str] = field(default_factory=Counter)
+    faults: list[Exception] = field(default_factory=list)
+
+
+class Engine:
+    """Answers requests by the chain of handlers."""
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+        self._probing = Probing()
+
+    @property
+    def deadline(self) -> float | None:
+        """When `handle` is to be called at the latest; None: whenever something comes in."""
+        return self._probing.deadline
+
+    def handle(self, datagrams: Sequence[Datagram], now: float) -> Batch:
+        """Let run out what has run out, then answer the datagrams in order. `now` is Unix time in seconds."""
+        batch = Batch()
+        self._expire(batch, now)
+        for waiting in self._probing.due(now):
+            if self._still_waits(waiting):
+                self._desk.allocation.leases.mark_probed(waiting.address)
+                self._attempt(waiting.datagram, batch, now, waiting.since)
+        for datagram in datagrams:
+            self._attempt(datagram, batch, now, since=now)
+        return batch
+
+    def sighted(self, sightings: Sequence[Sighting], now: float) -> Batch:
+        """Hosts were seen to use addresses: where one is being probed, another address is looked for at once."""
+        batch = Batch()
+        for sighting in sightings:
+            waiting = self._probing.at(sighting.address)
+            if waiting and self._still_waits(waiting) and not self._is_same_machine(sighting.hardware, waiting):
+                self._probing.end(sighting.address)
+                self._quarantine(sighting, waiting, batch, now)
+                self._attempt(waiting.datagram, batch, now, waiting.since)
+        return batch
+
+    def release(self, address: IPv4Address, now: float) -> Batch:
+        """An operator takes an address back; `changes` is empty where nobody holds it."""
+        batch = Batch(changes=self._desk.allocation.leases.clear(address, now))
+        for lease in batch.changes:
+            mac = lease.hardware.mac
+            facts = about(mac, self._desk.fleet.machine_of(mac), address, now)
+            batch.events.append(LeaseReleased(**facts, subnet=lease.subnet, by="operator"))
+        return batch
+
+    def _attempt(self, datagram: Datagram, batch: Batch, now: float, since: float) -> None:
+        """`since`: when the datagram came in."""
+        try:
+            self._answer(datagram, batch, now, since)
+        except SilenceError as silence:
+            batch.unanswered[silence.reason] += 1
+        except WireError as error:
+            batch.unanswered[error.reason] += 1
+        except Exception as error:
+            # The outermost edge for a datagram: one that we fail on must not cost the others their answers.
+            batch.unanswered["fault"] += 1
+            batch.faults.append(error)
+
+    def _answer(self, datagram: Datagram, batch: Batch, now: float, since: float) -> None:
+        exchange = receive(datagram, self._desk, now)
+        if since == now:
+            batch.received[exchange.request.type_name] += 1
+        exchange.may_probe = self._desk.can_probe and self._probing.has_room
+        try:
+            for handler in CHAINS[exchange.subnet.mode]:
+                handler(exchange, self._desk)
+            reply = compose(exchange)
+        finally:
+            batch.changes += exchange.changes
+            batch.events += exchange.events
+            if exchange.unprobed:
+                self._probe(exchange, exchange.unprobed, batch, since)
+        if reply:
+            batch.replies.append(reply)
+
+    # --- probes ---------------------------------------------------------------------------------------------
+
+    def _probe(self, exchange: Exchange, address: IPv4Address, batch: Batch, since: float) -> None:
+        waiting = Waiting(exchange.datagram, exchange.hardware, address, exchange.subnet.name, since)
+        if probe := self._probing.begin(waiting, exchange.now):
+            batch.probes.append(probe)
+
+    def _still_waits(self, waiting: Waiting) -> bool:
+        """Whether the client has not decided otherwise meanwhile."""
+        offer = self._desk.allocation.leases.offer_to(waiting.hardware)
+        return offer is not None and offer.address == waiting.address
+
+    def _quarantine(self, sighting: Sighting, waiting: Waiting, batch: Batch, now: float) -> None:
+        hardware, subnet = Hardware(ETHERNET, sighting.hardware), waiting.subnet
+        taken = Lease(address=sighting.address, hardware=hardware, subnet=subnet, state=State.BOUND, expires=now)
+        batch.changes += self._desk.allocation.leases.decline(taken, now)
+        mac = waiting.hardware.mac
+        facts = about(mac, self._desk.fleet.machine_of(mac), sighting.address, now)
+        batch.events.append(LeaseDeclined(**facts, subnet=subnet, found_by="probe", holder=hardware.mac))
+
+    def _is_same_machine(self, hardware: bytes, waiting: Waiting) -> bool:
+        """The client itself, which still uses its address, or another card of its machine."""
+        seen = Hardware(ETHERNET, hardware)
+        machine = self._desk.fleet.machine_of(seen.mac)
+        return seen == waiting.hardware or (
+            machine is not None and machine == self._desk.fleet.machine_of(waiting.hardware.mac)
+        )
+
+    # --- time -----------------------------------------------------------------------------------------------
+
+    def _expire(self, batch: Batch, now: float) -> None:
+        for lease in self._desk.allocation.leases.expire(now):
+            batch.changes.append(lease)
+            if lease.state is State.EXPIRED:
+                batch.events.append(self._expired(lease, now))
+
+    def _expired(self, lease: Lease, now: float) -> Event:
+        mac = lease.hardware.mac
+        facts = about(mac, self._desk.fleet.machine_of(mac), lease.address, now)
+        # The same id if a crash makes it happen again.
+        cause = (str(lease.address), lease.hardware.address.hex(), f"{lease.expires:.6f}")
+        return LeaseExpired(**facts, subnet=lease.subnet, id=derived_id("lease.expired", *cause))

@@ -1,0 +1,145 @@
+"""Puts the service together: store, fleet, engine, sockets, and the way to the bus."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from typing import Any, TypeVar
+
+from pydantic import ValidationError
+
+from libs.bus import Replica
+from libs.desired import MACHINES, SUBNETS, Document, MachineDocument, SubnetDocument
+from libs.events import Event, LeaseOffered
+from libs.service import Context, ServiceError, bind_error
+from libs.settings import HostPort, Settings, parse_host_port
+from services.dhcp.allocation import Allocation
+from services.dhcp.boot import KickstartAddress
+from services.dhcp.engine import Engine
+from services.dhcp.exchange import Desk
+from services.dhcp.fleet import Fleet
+from services.dhcp.lease_view import LeaseView
+from services.dhcp.leases import Leases
+from services.dhcp.metrics import LeaseCollector, Metrics
+from services.dhcp.release import SUBJECT, answering
+from services.dhcp.server import Server, missing_sentence
+from services.dhcp.shrinking import telling
+from services.dhcp.store import Store, StoreError
+
+TICK_SECONDS = 1.0
+D = TypeVar("D", bound=Document)
+
+
+@asynccontextmanager
+async def dhcp(ctx: Context) -> AsyncIterator[None]:
+    """The DHCP service. Raises ServiceError where it cannot run as it is set up."""
+    leases = Leases()
+    store = _open_store(ctx, leases)
+    fleet = Fleet()
+    desk = Desk(fleet, Allocation(fleet, leases), kickstart_address(ctx.settings))
+    view = LeaseView(ctx.bus, fleet, leases)
+    server = Server(
+        Engine(desk),
+        save=store.save,
+        record=_recorder(ctx),
+        told=view.show,
+        ready=ctx.ready,
+        metrics=Metrics(ctx.registry),
+        log=ctx.log,
+    )
+    ctx.registry.register(LeaseCollector(fleet, desk.allocation))
+    replicas = [
+        ctx.bus.replica(MACHINES, ctx.data / "machines.db", _reader(MachineDocument, fleet.put_machine)),
+        ctx.bus.replica(SUBNETS, ctx.data / "subnets.db", _reader(SubnetDocument, telling(fleet, leases, ctx.log))),
+    ]
+    address = _listen(ctx, server)
+    desk.can_probe = server.can_probe
+    try:
+        _check_interfaces(fleet, server)
+        for replica in replicas:
+            await replica.start()
+        ctx.task(view.run(), "lease view")
+        await ctx.bus.respond(SUBJECT, answering(server.release))
+        ctx.task(_keep_time(ctx, desk, server, replicas), "clock")
+        ctx.announce("dhcp-status", str(await ctx.serve_status(ctx.settings.dhcp.status)))
+        ctx.ready("socket", True)
+        ctx.ready("leases", True)
+        ctx.announce("dhcp", str(address))
+        yield
+    finally:
+        server.close()
+        for replica in replicas:
+            await replica.stop()
+        store.close()
+
+
+def kickstart_address(settings: Settings) -> KickstartAddress:
+    """Where machines find the kickstart service. A port left to the system is read from where it is announced."""
+    kickstart = settings.kickstart
+    host = "" if kickstart.listen.host in ("0.0.0.0", "::") else kickstart.listen.host
+    port = kickstart.listen.port
+    if not port:
+        with suppress(OSError, ValueError):
+            port = parse_host_port((settings.data / "run" / "kickstart").read_text().strip()).port
+    return KickstartAddress(kickstart.public_url, host, port)
+
+
+def _open_store(ctx: Context, leases: Leases) -> Store:
+    try:
+        store = Store(ctx.data / "leases.db")
+        leases.load(store.load())
+        return store
+    except StoreError as error:
+        raise ServiceError(str(error)) from None
+
+
+def _listen(ctx: Context, server: Server) -> HostPort:
+    wanted = HostPort(ctx.settings.dhcp.listen, ctx.settings.dhcp.port)
+    try:
+        return server.open(wanted)
+    except OSError as error:
+        raise bind_error(error, "dhcp", f"udp {wanted}") from None
+
+
+def _check_interfaces(fleet: Fleet, server: Server) -> None:
+    """Where none of the subnets can be served there is no use in running; one that can is not to suffer."""
+    missing = server.follow_interfaces(fleet.interfaces)
+    subnets = list(fleet.subnets)
+    if subnets and all(subnet.interface in missing for subnet in subnets):
+        raise ServiceError(f"dhcp can serve no subnet: {missing_sentence(missing)}")
+
+
+async def _keep_time(ctx: Context, desk: Desk, server: Server, replicas: list[Replica]) -> None:
+    """Once a second: leases run out, interfaces come and go, the fleet's readiness is told."""
+    settings = ctx.settings
+    while True:
+        server.follow_interfaces(desk.fleet.interfaces)
+        server.follow_proxies(wanted=desk.fleet.has_proxies)
+        server.tick()
+        known = all(replica.synced.is_set() or replica.items() for replica in replicas)
+        ctx.ready("fleet", known, "" if known else "waiting for the first copy of the fleet from the bus")
+        if not settings.kickstart.listen.port:
+            desk.kickstart = kickstart_address(settings)
+        await asyncio.sleep(TICK_SECONDS)
+
+
+def _recorder(ctx: Context) -> Callable[[Event], None]:
+    """Each event goes to the spool and, as a sentence, to the log."""
+
+    def record(event: Event) -> None:
+        ctx.emit(event)
+        tell = ctx.log.debug if isinstance(event, LeaseOffered) else ctx.log.info
+        tell(event.TYPE.replace(".", " "), **{key: value for key, value in event.data().items() if value is not None})
+
+    return record
+
+
+def _reader(kind: type[D], put: Callable[[str, D | None], None]) -> Callable[[str, dict[str, Any] | None], None]:
+    """Takes a document from a replica. Raises ValueError, which the replica logs, for one that is not of its kind."""
+
+    def take(key: str, document: dict[str, Any] | None) -> None:
+        try:
+            put(key, None if document is None else kind.model_validate(document))
+        except ValidationError as error:
+            raise ValueError(f"{key} is not a {kind.__name__}: {error.errors()[0]['msg']}") from None
+
+    return take
