@@ -1,0 +1,1 @@
+"""The TFTP service: boot loaders, rendered boot configurations, kernels and initial ram disks for machines."""
