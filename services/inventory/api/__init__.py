@@ -1,0 +1,1 @@
+"""The HTTP API: thin, typed, and every refusal a problem document."""

@@ -1,0 +1,1 @@
+"""What operators declare: subnets, images, profiles, machines, webhooks; read strictly, explained kindly."""

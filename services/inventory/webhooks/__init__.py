@@ -1,0 +1,1 @@
+"""Tells places on the web of events: queued with the event, sent until taken."""
