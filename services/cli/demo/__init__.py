@@ -1,0 +1,1 @@
+"""The demo: simulated machines install through the real services, on loopback and without root."""
