@@ -138,19 +138,27 @@ class Publisher:
             await self._wake.wait()
 
     async def _refresh(self, names: set[str] | None) -> None:
-        machines = await self._ledger.read(lambda session: machine_documents(session, names))
-        self._machines.set(machines, whole=names is None)
-        if names is None:
-            self._subnets.set(await self._ledger.read(subnet_documents), whole=True)
-            await self._spare_strangers()
+        if names is not None:
+            self._machines.set(await self._ledger.read(lambda session: machine_documents(session, names)), whole=False)
+            return
+        empty, machines, subnets = await self._ledger.read(_everything)
+        # Nothing may come between the next lines: a replica that hears of a document meanwhile would delete it.
+        spared = self._spare_strangers(empty)
+        self._machines.set(machines, whole=True)
+        self._subnets.set(subnets, whole=True)
+        for bucket in spared:
+            bucket.reconcile()
 
-    async def _spare_strangers(self) -> None:
-        """An empty database beside full buckets is a lost one: machines are served until the fleet is declared anew."""
-        empty = await self._ledger.read(_is_empty)
-        for bucket in (self._machines, self._subnets):
-            spared, bucket.keeps_strangers = bucket.keeps_strangers, empty
-            if spared and not empty:
-                bucket.reconcile()
+    def _spare_strangers(self, empty: bool) -> list[_Bucket]:
+        """An empty database beside full buckets is a lost one: machines are served until the fleet is declared anew.
+
+        Returns the buckets whose strangers are spared no longer.
+        """
+        buckets = (self._machines, self._subnets)
+        freed = [bucket for bucket in buckets if bucket.keeps_strangers and not empty]
+        for bucket in buckets:
+            bucket.keeps_strangers = empty
+        return freed
 
     async def _reconcile(self) -> None:
         await self._loaded.wait()
@@ -173,6 +181,12 @@ class Publisher:
             held = document.get("install") or {}
             install.token = held["token"] if held.get("id") == install.id else secrets.token_urlsafe(24)
         installs.save(work.session, found)
+
+
+def _everything(session: Session) -> tuple[bool, Documents, Documents]:
+    """Whether no fleet is declared, and all documents, as they stood in one moment."""
+    empty = _is_empty(session)
+    return empty, machine_documents(session, None), subnet_documents(session)
 
 
 def _is_empty(session: Session) -> bool:
