@@ -33,11 +33,11 @@ def path_with(folder: Path, client: str) -> str:
     for tool in TOOLS:
         (folder / tool).symlink_to(needs.program(tool))
     if client == "busybox-wget":
-        (folder / "wget").symlink_to(needs.program("busybox"))
+        (folder / "wget").symlink_to(needs.program("busybox", "busybox-static"))
     elif client == "python3":
         (folder / "python3").symlink_to(sys.executable)
     else:
-        (folder / client).symlink_to(needs.program(client))
+        (folder / client).symlink_to(needs.program(client, client))
     return str(folder)
 
 

@@ -17,6 +17,8 @@ from tests.support.waiting import PATIENCE
 
 SIZES = [0, 1, 511, 512, 513, 1428 * 3, 300_001]
 
+PACKAGES = {"curl": "curl", "busybox": "busybox-static", "tftp": "tftp-hpa", "atftp": "atftp"}
+
 
 async def arrived(served: Rig) -> Fetched:
     """The one event of the test: a file that arrived."""
@@ -44,7 +46,7 @@ async def run(*command: str, folder: Path) -> str:
 
 @pytest.mark.parametrize("size", SIZES[1:])  # curl takes the truth about an empty file, tsize 0, for an error
 async def test_curl(tmp_path: Path, size: int) -> None:
-    curl = needs.program("curl")
+    curl = needs.program("curl", "curl")
     async with rig(tmp_path) as served:
         content = served.write("a", octets(size))
         host, port = served.address
@@ -55,7 +57,7 @@ async def test_curl(tmp_path: Path, size: int) -> None:
 
 @pytest.mark.parametrize("size", SIZES)
 async def test_busybox(tmp_path: Path, size: int) -> None:
-    busybox = needs.program("busybox")
+    busybox = needs.program("busybox", "busybox-static")
     async with rig(tmp_path) as served:
         content = served.write("a", octets(size))
         host, port = served.address
@@ -87,7 +89,7 @@ async def test_tftp_hpa_in_netascii(tmp_path: Path) -> None:
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("window", [1, 4, 16])
 async def test_atftp(tmp_path: Path, size: int, window: int) -> None:
-    atftp = needs.program("atftp")
+    atftp = needs.program("atftp", "atftp")
     async with rig(tmp_path) as served:
         content = served.write("a", octets(size))
         host, port = served.address
@@ -115,7 +117,7 @@ async def test_tftpy(tmp_path: Path, size: int, options: dict[str, int]) -> None
 
 @pytest.mark.parametrize("client", ["curl", "busybox", "tftp", "atftp"])
 async def test_a_missing_file_is_understood(tmp_path: Path, client: str) -> None:
-    program = needs.program(client, "tftp-hpa" if client == "tftp" else client)
+    program = needs.program(client, PACKAGES[client])
     async with rig(tmp_path) as served:
         host, port = served.address
         command = {
@@ -185,7 +187,7 @@ class LossyLine:
 
 @pytest.mark.parametrize("client", ["curl", "tftp", "atftp", "tftpy"])
 async def test_a_line_that_loses_one_packet_in_twenty(tmp_path: Path, client: str) -> None:
-    program = client if client == "tftpy" else needs.program(client, "tftp-hpa" if client == "tftp" else client)
+    program = client if client == "tftpy" else needs.program(client, PACKAGES[client])
     async with rig(tmp_path) as served:
         content = served.write("a", octets(200_000))
         with contextlib.closing(LossyLine(served.address, 20)) as line:
