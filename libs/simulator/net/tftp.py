@@ -11,10 +11,11 @@ from ipaddress import IPv4Address
 from libs.simulator.errors import TransferError
 from libs.simulator.net.download import Download, Sink
 from libs.simulator.net.link import Link
+from libs.simulator.net.tftp_packets import error
 from libs.simulator.net.tftp_receiver import Habit, Receiver, farewell
 from libs.simulator.options import Timing
 from libs.wire import WireError
-from libs.wire.tftp import SERVER_PORT, Error, ErrorCode
+from libs.wire.tftp import SERVER_PORT, ErrorCode
 
 _DATAGRAM = 65536
 _AT_ONCE = 64  # datagrams of one transfer before the others have their turn
@@ -84,12 +85,12 @@ class _Conversation:
         self._loop.add_reader(self._sock, self._readable)
         try:
             return await self._patiently()
-        except TransferError as error:
-            if (packet := farewell(error)) is not None:
+        except TransferError as reason:
+            if (packet := farewell(reason)) is not None:
                 self._send(packet)
             raise
-        except OSError as error:
-            raise TransferError(f"{self._receiver.sink.path}: {error.strerror}", "broken") from error
+        except OSError as fault:
+            raise TransferError(f"{self._receiver.sink.path}: {fault.strerror}", "broken") from fault
         finally:
             self._loop.remove_reader(self._sock)
 
@@ -142,7 +143,7 @@ class _Conversation:
         """The first datagram of the server fixes its port for this transfer (RFC 1350 section 4)."""
         datagram, sender = self._sock.recvfrom(_DATAGRAM)
         if sender[0] != self._server[0]:
-            self._sock.sendto(Error(ErrorCode.UNKNOWN_TRANSFER_ID, "unknown transfer").encode(), sender)
+            self._sock.sendto(error(ErrorCode.UNKNOWN_TRANSFER_ID), sender)
             return None
         self._sock.connect(sender)
         self._connected = True

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from libs.simulator.errors import FailureKind, TransferError
 from libs.simulator.net.download import Sink
-from libs.wire import WireError
-from libs.wire.tftp import DEFAULT_BLKSIZE, Ack, Error, ErrorCode, OptionAck, ReadRequest, decode
+from libs.simulator.net.tftp_packets import Granted, Refused, acknowledgement, answer, error, read_request
+from libs.wire.tftp import DEFAULT_BLKSIZE, ErrorCode
 
 _DATA = b"\0\3"
 _KINDS: dict[int, FailureKind] = {ErrorCode.FILE_NOT_FOUND: "missing", ErrorCode.UNDEFINED: "broken"}
@@ -54,29 +54,26 @@ class Receiver:
         self._block = 0  # the last one that came in order, without rolling over
         self._in_window = 0
         self._gap = False  # a gap has been answered and not been filled yet
-        self.again = ReadRequest(sink.path, "octet", self._asked).encode()
+        self.again = read_request(sink.path, self._asked)
 
     def take(self, datagram: bytes) -> bytes | None:
         """A datagram of the server; gives the answer, if it draws one. Raises TransferError where it ends badly."""
         if datagram[:2] == _DATA and len(datagram) >= 4:
             return self._data(datagram)
-        try:
-            packet = decode(datagram)
-        except WireError:
-            return None
-        if isinstance(packet, Error):
+        packet = answer(datagram)
+        if isinstance(packet, Refused):
             name = self.sink.path
             raise TransferError(f"{name}: {packet.message} (TFTP error {packet.code})", _kind(packet.code))
-        if isinstance(packet, OptionAck) and self._block == 0:
+        if isinstance(packet, Granted) and self._block == 0:
             return self._options(packet)
         return None
 
-    def _options(self, packet: OptionAck) -> bytes | None:
+    def _options(self, packet: Granted) -> bytes | None:
         for name, value in packet.options.items():
-            self._grant(name.lower(), value)
+            self._grant(name, value)
         if self._probe:
             return self._probed()
-        self.again = Ack(0).encode()
+        self.again = acknowledgement(0)
         return self.again
 
     def _grant(self, name: str, value: str) -> None:
@@ -94,7 +91,7 @@ class Receiver:
 
     def _probed(self) -> bytes:
         self.finished = True
-        return Error(ErrorCode.OPTION_NEGOTIATION, "TFTP Aborted").encode()
+        return error(ErrorCode.OPTION_NEGOTIATION)
 
     def _data(self, datagram: bytes) -> bytes | None:
         if self._probe:
@@ -124,7 +121,7 @@ class Receiver:
         return None
 
     def _acknowledge(self) -> bytes:
-        self.again = Ack(self._block & 0xFFFF).encode()
+        self.again = acknowledgement(self._block & 0xFFFF)
         return self.again
 
 
@@ -132,12 +129,12 @@ class NegotiationError(TransferError):
     """The server granted what was not asked for; the client says so with ERROR 8 (RFC 2347)."""
 
 
-def farewell(error: TransferError) -> bytes | None:
+def farewell(reason: TransferError) -> bytes | None:
     """The ERROR packet with which a client ends a transfer for this reason, if it is the client who ends it."""
-    if isinstance(error, NegotiationError):
-        return Error(ErrorCode.OPTION_NEGOTIATION, "options refused").encode()
-    if error.kind == "aborted":
-        return Error(ErrorCode.UNDEFINED, "User aborted the transfer").encode()
+    if isinstance(reason, NegotiationError):
+        return error(ErrorCode.OPTION_NEGOTIATION)
+    if reason.kind == "aborted":
+        return error(ErrorCode.UNDEFINED)
     return None
 
 
