@@ -21,10 +21,17 @@ COMMANDS = "services.cli.commands"
 VERBS: Mapping[str, Mapping[str, str]] = {
     "Run": dict.fromkeys(("up", "dhcp", "tftp", "kickstart", "inventory"), "running"),
     "Declare and order": {"apply": "apply", "install": "install", "cancel": "install", "retry": "install"}
-    | {"release": "leases"},
+    | {"release": "leases", "adopt": "unknown"},
     "Look": {
         **dict.fromkeys(("machines", "installs", "images", "profiles", "subnets", "webhooks"), "listing"),
-        **{"events": "events", "tail": "events", "why": "machine", "render": "machine", "leases": "leases"},
+        **{
+            "events": "events",
+            "tail": "events",
+            "why": "machine",
+            "render": "machine",
+            "leases": "leases",
+            "unknown": "unknown",
+        },
     },
     "Try": {"doctor": "doctor", "simulate": "simulate", "demo": "demo"},
 }

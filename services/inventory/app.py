@@ -7,7 +7,7 @@ from fastapi import FastAPI
 from pydantic.json_schema import models_json_schema
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from services.inventory.api import apply, events, installs, leased, machines, resources, tokens
+from services.inventory.api import apply, events, installs, leased, machines, resources, tokens, unknown
 from services.inventory.api.office import Office
 from services.inventory.api.problems import Problem, ProblemDocument, install_handlers
 from services.inventory.resources.fleet import Fleet, Site
@@ -22,6 +22,7 @@ ROUTERS = (
     apply.router,
     installs.router,
     leased.router,
+    unknown.router,
     events.router,
     tokens.router,
 )

@@ -30,6 +30,29 @@ def _simulate(deployment: Up, number: int, *options: str) -> Any:
     return deployment.cli("simulate", *what, *options)
 
 
+# --- strangers ------------------------------------------------------------------------------------------------------
+
+
+def test_an_unknown_machine_is_seen_adopted_with_one_command_and_installs(deployment: Up, tmp_path: Path) -> None:
+    declared = fleet(25) | {"machines": []}
+    (tmp_path / "fleet.yaml").write_text(as_yaml(declared))
+    deployment.ok("apply", str(tmp_path / "fleet.yaml"))
+    mac = "52:54:00:19:00:01"
+    assert deployment.cli("simulate", "1", "--first-mac", mac, "--relay", "127.25.0.1", "--limit", "2").returncode == 1
+    (seen,) = eventually(lambda: deployment.json("unknown", "--subnet", "net25"), "it is listed")
+    assert (seen["mac"], seen["client"]) == (mac, "pxe")
+    assert mac in deployment.ok("unknown")
+    assert deployment.cli("adopt", "52:54:00:19:00:99", "--name", "m25-1").returncode == 2
+    wrong = deployment.cli("adopt", mac, "--name", "m25-1", "--tag", "rack")
+    assert (wrong.returncode, "write it like rack=r7" in wrong.stderr) == (2, True)
+    assert "m25-1 is registered" in deployment.ok(
+        "adopt", mac, "--name", "m25-1", "--profile", "web25", "--tag", "set=25"
+    )
+    assert deployment.json("unknown", "--subnet", "net25") == []
+    deployment.ok("install", "m25-1")
+    assert _simulate(deployment, 25).returncode == 0
+
+
 # --- apply ----------------------------------------------------------------------------------------------------------
 
 
