@@ -1,9 +1,10 @@
 # `make demo` and `make test` need nothing but Python 3.11 or newer; CONTRIBUTING.md says what else there is.
 PYTHON ?= python3
 MACHINES ?= 24
+RUNS ?= 1000000
 BIN := .venv/bin
 
-.PHONY: help demo up setup test check bench format docs clean
+.PHONY: help demo up setup test check bench fuzz format docs clean
 .DEFAULT_GOAL := help
 
 help:
@@ -12,6 +13,7 @@ help:
 	@echo 'make up                  the real thing, with kickfleet.toml'
 	@echo 'make test                checks and all tests that this machine allows'
 	@echo 'make bench               the benchmarks'
+	@echo 'make fuzz [RUNS=1000000] decoders and protocol engines under a coverage-guided fuzzer'
 	@echo 'make format | docs       format the sources | renew what documents draw from the code'
 	@echo 'make clean               remove the virtual environment and caches; never var/'
 
@@ -34,6 +36,10 @@ test: check
 
 bench: .venv/.development
 	$(BIN)/python -m pytest -s -o timeout=1800 tests/bench/bench_*.py
+
+fuzz: .venv/.development
+	$(BIN)/python -m tests.fuzz dhcp --runs $(RUNS)
+	$(BIN)/python -m tests.fuzz tftp --runs $(RUNS)
 
 format: .venv/.development
 	$(BIN)/ruff check --fix .

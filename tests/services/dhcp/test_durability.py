@@ -38,7 +38,7 @@ status = "127.0.0.1:0"
 level = "error"
 """
 LOCAL = IPv4Address("127.0.0.1")
-ROUNDS = 8
+ROUNDS = 100
 CLIENTS = 60
 
 
@@ -95,7 +95,7 @@ class Storm:
 
 async def test_no_acknowledged_lease_is_lost_by_kill_9(tmp_path: Path) -> None:
     settings = settings_in(tmp_path)
-    pool = AddressRange(first=IPv4Address("127.77.1.0"), last=IPv4Address("127.77.4.255"))
+    pool = AddressRange(first=IPv4Address("127.77.1.0"), last=IPv4Address("127.77.40.255"))
     async with served(settings, loopback(unknown="lease", pools=[pool]), NODE01):
         pass
     config = tmp_path / "kickfleet.toml"
