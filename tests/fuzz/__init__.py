@@ -1,0 +1,3 @@
+"""Fuzz targets: each is a module of this name."""
+
+TARGETS = ("dhcp", "tftp")

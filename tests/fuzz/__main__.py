@@ -16,7 +16,8 @@ from typing import Protocol
 
 import atheris
 
-TARGETS = ("dhcp", "tftp")
+from tests.fuzz import TARGETS
+
 GROWTH = 20_000  # objects more than a tenth of the way in: what caches and the fuzzer itself may come to
 
 
