@@ -26,10 +26,14 @@ def decline_address(exchange: Exchange, desk: Desk) -> None:
 
 
 def release_address(exchange: Exchange, desk: Desk) -> None:
-    """The client gives back what it holds; nobody can give back another's."""
+    """The client gives back what it holds; nobody can give back another's.
+
+    A RELEASE has to name its server (RFC 2131 table 5). systemd's does not, but goes to our own address, which names us
+    as well.
+    """
     if exchange.type is not MessageType.RELEASE:
         return
-    if Option.SERVER_IDENTIFIER not in exchange.request.options:
+    if Option.SERVER_IDENTIFIER not in exchange.request.options and not exchange.datagram.was_unicast:
         raise SilenceError("no_server_identifier")
     leases = desk.allocation.leases
     lease = leases.at(exchange.request.ciaddr)

@@ -81,6 +81,10 @@ class Link:
         """A command line that runs on the client's side."""
         return ["ip", "netns", "exec", self.client, *command]
 
+    def at_client_now(self, *command: str) -> None:
+        """Run a command on the client's side."""
+        subprocess.run(self.at_client(*command), check=True, capture_output=True, text=True)
+
     def at_neighbour(self, *command: str) -> list[str]:
         """A command line that runs on the neighbour's side."""
         return ["ip", "netns", "exec", self.neighbour, *command]
@@ -94,6 +98,17 @@ class Link:
             text=True,
         )
         return {line.split()[3] for line in shown.stdout.splitlines()}
+
+    def server_mac(self) -> str:
+        """The hardware address of the server's interface."""
+        shown = subprocess.run(
+            ["ip", "-n", self.server, "-o", "link", "show", "dev", SERVER_INTERFACE],
+            check=True,
+            capture_output=True,
+            text=True,
+        )
+        words = shown.stdout.split()
+        return words[words.index("link/ether") + 1]
 
     @contextmanager
     def frames(self) -> Iterator[socket.socket]:

@@ -6,10 +6,11 @@ import socket
 import subprocess
 import sys
 from asyncio.subprocess import DEVNULL, PIPE, Process
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from ipaddress import IPv4Address
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -53,26 +54,15 @@ echo "$reason ip=$new_ip_address" >>LOGFILE
 """
 
 
-@pytest.fixture
-def link() -> Iterator[Link]:
-    """The cable; the test is on the server's side."""
-    needs.root()
-    needs.program("ip", "iproute2")
-    cable = Link()
-    try:
-        cable.build()
-        with cable.entered():
-            yield cable
-    finally:
-        cable.remove()
-
-
 @asynccontextmanager
-async def served(folder: Path) -> AsyncIterator[tuple[Settings, Recorder]]:
-    """The service on port 67 of the link, with one machine in its fleet, and what it tells the stream."""
+async def served(folder: Path, **more: Any) -> AsyncIterator[tuple[Settings, Recorder]]:
+    """The service on port 67 of the link, with one machine in its fleet, and what it tells the stream.
+
+    `more` is said of the subnet.
+    """
     settings = settings_in(folder, dhcp__listen="0.0.0.0", dhcp__port=67)
     pool = AddressRange(first=IPv4Address(FIRST), last=IPv4Address("10.77.0.109"))
-    rack = subnet(gateway=IPv4Address(SERVER), pools=[pool])
+    rack = subnet(gateway=IPv4Address(SERVER), pools=[pool], **more)
     async with nats_server(settings), bus_of(settings) as bus, recorder(settings) as tape:
         await declare(bus, rack, machine(mac=CLIENT_MAC))
         async with service("dhcp", dhcp, settings):

@@ -335,7 +335,16 @@ def test_a_release_names_its_server() -> None:
     """RFC 2131 table 5."""
     place = lab()
     held = IPv4Address(place.obtain())
-    assert place.unicast(message(MessageType.RELEASE, ciaddr=held)).silent == "no_server_identifier"
+    assert place.put(message(MessageType.RELEASE, ciaddr=held), source=held).silent == "no_server_identifier"
+
+
+def test_a_release_to_our_own_address_need_not_name_us() -> None:
+    """RFC 2131 table 5 asks for option 54; systemd 252 leaves it out, and its lease would be held until it runs out."""
+    place = lab()
+    held = place.obtain()
+    answer = place.unicast(message(MessageType.RELEASE, ciaddr=IPv4Address(held)), held)
+    assert answer.silent == "released"
+    assert place.stored[IPv4Address(held)].state is State.RELEASED
 
 
 def test_an_inform_is_answered_to_ciaddr_without_address_and_times() -> None:
