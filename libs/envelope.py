@@ -4,10 +4,13 @@
 """
 
 import json
+import os
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
+from functools import lru_cache
+from json.encoder import encode_basestring_ascii as _json
 from typing import Any, ClassVar
 
 from libs.mac import dashed
@@ -25,7 +28,7 @@ def _now() -> datetime:
 
 def new_id() -> str:
     """A fresh event id, unique across all services."""
-    return uuid.uuid4().hex
+    return os.urandom(16).hex()
 
 
 def derived_id(*parts: str) -> str:
@@ -53,7 +56,10 @@ class Event:
 
     def data(self) -> dict[str, Any]:
         """The JSON object under CloudEvents' `data`."""
-        return {f.name: getattr(self, f.name) for f in fields(self) if f.name not in ("id", "time")}
+        # All fields are stored in the order of their declaration.
+        data = self.__dict__.copy()
+        del data["id"], data["time"]
+        return data
 
 
 CATALOGUE: dict[str, type[Event]] = {}
@@ -66,18 +72,21 @@ def subject(event_type: str, mac: str | None, site: str) -> str:
 
 def encode(event: Event, *, site: str, service: str) -> bytes:
     """The event as CloudEvents 1.0 structured JSON, on one line."""
-    document = {
-        "specversion": "1.0",
-        "id": event.id,
-        "source": f"kickfleet/{site}/{service}",
-        "type": event.TYPE,
-        "subject": event.machine or event.mac or "",
-        "time": event.time.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z"),
-        "datacontenttype": "application/json",
-        "schema": SCHEMA,
-        "data": event.data(),
-    }
-    return json.dumps(document, separators=(",", ":"), default=_plain).encode()
+    return (
+        f'{{"specversion":"1.0","id":{_json(event.id)},{_origin(site, service)},"type":"{event.TYPE}"'
+        f',"subject":{_json(event.machine or event.mac or "")},"time":"{_timestamp(event.time)}"'
+        f',"datacontenttype":"application/json","schema":{SCHEMA},"data":{_ENCODER.encode(event.data())}}}'
+    ).encode()
+
+
+@lru_cache(maxsize=16)
+def _origin(site: str, service: str) -> str:
+    return f'"source":{_json(f"kickfleet/{site}/{service}")}'
+
+
+@lru_cache(maxsize=16)
+def _timestamp(time: datetime) -> str:
+    return time.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
 def decode(raw: bytes) -> Event:
@@ -99,3 +108,6 @@ def _plain(value: object) -> Any:
     if isinstance(value, Mapping):
         return dict(value)
     return str(value)
+
+
+_ENCODER = json.JSONEncoder(separators=(",", ":"), default=_plain)

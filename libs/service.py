@@ -49,9 +49,9 @@ class Context:
     _tasks: set["asyncio.Task[Any]"] = field(default_factory=set)
     _servers: list[uvicorn.Server] = field(default_factory=list)
 
-    def emit(self, event: Event) -> None:
-        """Record an event in the spool, from where it is published; never waits, never raises for a missing bus."""
-        self.publisher.emit(event)
+    def emit(self, *events: Event) -> None:
+        """Record events in the spool, from where they are published; never waits, never raises for a missing bus."""
+        self.publisher.emit(*events)
 
     def task(self, work: Coroutine[Any, Any, Any], name: str) -> "asyncio.Task[Any]":
         """Run something beside; if it fails, the service ends with the error, to be started afresh."""

@@ -8,12 +8,11 @@ notice that they must start over.
 import asyncio
 import contextlib
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
+import re
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import nats
-from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
 from nats.js import JetStreamContext
@@ -24,6 +23,7 @@ from nats.js.kv import KeyValue
 from structlog.typing import FilteringBoundLogger
 
 from libs.bus import stream
+from libs.bus.bulk import BulkClient, Outgoing
 from libs.bus.errors import BusUnavailable
 from libs.bus.replica import Replica
 from libs.bus.writer import Writer
@@ -36,6 +36,11 @@ ALL_PATIENCE = 30.0  # seconds that a whole bucket may take
 
 FAULTS = (NatsError, JetStreamError, OSError, TimeoutError, asyncio.TimeoutError)
 
+# Of a bucket (NATS ADR-8): what a key may be, and how one is removed.
+_KEY = re.compile(r"[-/_=a-zA-Z0-9]+(\.[-/_=a-zA-Z0-9]+)*")
+_REMOVED = (b"KV-Operation", b"DEL")
+_TO_JSON = json.JSONEncoder().encode
+
 Handler = Callable[[dict[str, Any]], Awaitable[dict[str, Any]]]
 
 
@@ -46,7 +51,7 @@ class Bus:
         self._url = url
         self._name = name
         self._log = log
-        self._client: Client | None = None
+        self._client: BulkClient | None = None
         self._up = asyncio.Event()
         self._changed = asyncio.Condition()
         self._task: asyncio.Task[None] | None = None
@@ -120,7 +125,8 @@ class Bus:
         async def quiet(error: Exception) -> None:
             self._log.debug("the bus reports", error=str(error))
 
-        self._client = await nats.connect(
+        client = BulkClient()
+        await client.connect(
             servers=url.split(","),
             name=f"kickfleet-{self._name}",
             allow_reconnect=False,
@@ -132,6 +138,7 @@ class Bus:
             disconnected_cb=gone,
             error_cb=quiet,
         )
+        self._client = client
 
     async def _turn(self, *, up: bool) -> None:
         async with self._changed:
@@ -151,7 +158,7 @@ class Bus:
     # --- what the parts of this room use --------------------------------------------------------------------
 
     @property
-    def client(self) -> Client:
+    def client(self) -> BulkClient:
         """The raw client. Raises BusUnavailable while there is none."""
         if self._client is None or not self._client.is_connected:
             raise BusUnavailable("the bus is away")
@@ -197,6 +204,15 @@ class Bus:
         with _as_unavailable(), contextlib.suppress(KeyNotFoundError):
             async with asyncio.timeout(PATIENCE):
                 await (await self.bucket(bucket)).delete(key)
+
+    async def put_all(self, bucket: str, documents: Mapping[str, dict[str, Any] | None]) -> None:
+        """Write several documents, None to remove one, and wait until the bus has all of them.
+
+        Raises BusUnavailable within a few seconds: any of them may be written then. ValueError for a key that is none.
+        """
+        messages = [_change(bucket, key, document) for key, document in documents.items()]
+        with _as_unavailable():
+            await self.client.publish_all(messages, PATIENCE)
 
     async def keys(self, bucket: str) -> list[str]:
         """The keys that a bucket holds. Raises BusUnavailable."""
@@ -279,6 +295,15 @@ class Bus:
 
         await self.client.subscribe(subject, queue=self._name, cb=answer)
         await self.client.flush()  # answered from now on, not from some moment on
+
+
+def _change(bucket: str, key: str, document: dict[str, Any] | None) -> Outgoing:
+    if not _KEY.fullmatch(key):
+        raise ValueError(f"{key!r} cannot be the key of a document")
+    subject = f"$KV.{bucket}.{key}".encode()
+    if document is None:
+        return Outgoing(subject, _REMOVED, b"")
+    return Outgoing(subject, None, _TO_JSON(document).encode())
 
 
 @contextlib.contextmanager

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nats.errors import Error as NatsError
-from nats.js.api import Header
 from nats.js.errors import Error as JetStreamError
 from structlog.typing import FilteringBoundLogger
 
+from libs.bus.bulk import Outgoing
 from libs.bus.errors import BusUnavailable
 from libs.bus.spool import KEEP, Position, Record, Spool
 from libs.events import Event, encode, subject
@@ -17,8 +17,10 @@ from libs.events import Event, encode, subject
 if TYPE_CHECKING:
     from libs.bus.connection import Bus
 
-BATCH = 256
+BATCH = 512
+GATHER = 0.05  # seconds in which events are gathered
 ACK_PATIENCE = 5.0
+_ID = b"Nats-Msg-Id"
 
 
 class Publisher:
@@ -34,14 +36,18 @@ class Publisher:
         self._position = self._spool.start()
         self.published = 0
 
-    def emit(self, event: Event) -> None:
-        """Record the event; it is published as soon as the bus is there. A full disk is logged, not raised."""
-        payload = encode(event, site=self._site, service=self._service)
+    def emit(self, *events: Event) -> None:
+        """Record events; they are published as soon as the bus is there. A full disk is logged, not raised."""
         try:
-            self._spool.append(Record(subject(event.TYPE, event.mac, self._site), event.id, payload))
+            self._spool.append(*map(self._record, events))
         except OSError as error:
-            self._log.error("an event is lost: the spool takes no more", type=event.TYPE, error=str(error))
+            types = sorted({event.TYPE for event in events})
+            self._log.error("events are lost: the spool takes no more", types=types, error=str(error))
         self._wake.set()
+
+    def _record(self, event: Event) -> Record:
+        payload = encode(event, site=self._site, service=self._service)
+        return Record(subject(event.TYPE, event.mac, self._site), event.id, payload)
 
     @property
     def drained(self) -> bool:
@@ -71,21 +77,13 @@ class Publisher:
         try:
             async with asyncio.timeout(KEEP / 2):
                 await self._wake.wait()
+                await asyncio.sleep(GATHER)
         except TimeoutError:
             self._spool.tidy()
 
     async def _publish(self, records: list[Record]) -> None:
-        jetstream = self._bus.jetstream
-        futures = []
-        try:
-            for record in records:
-                headers = {Header.MSG_ID.value: record.id}
-                futures.append(await jetstream.publish_async(record.subject, record.payload, headers=headers))
-            async with asyncio.timeout(ACK_PATIENCE):
-                await asyncio.gather(*futures)
-        finally:
-            for future in futures:
-                future.cancel()
+        messages = [Outgoing(record.subject.encode(), (_ID, record.id.encode()), record.payload) for record in records]
+        await self._bus.client.publish_all(messages, ACK_PATIENCE)
 
     def _advance(self, position: Position, count: int) -> None:
         self._position = position

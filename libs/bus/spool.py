@@ -50,16 +50,16 @@ class Spool:
         self._file = -1
         self._open_segment()
 
-    def append(self, record: Record) -> None:
-        """Add a record; one write, so that a killed process leaves it whole or not at all. Raises OSError."""
-        line = b"%b\t%b\t%b\n" % (record.subject.encode(), record.id.encode(), record.payload)
+    def append(self, *records: Record) -> None:
+        """Add records; one write, so that a killed process leaves each whole or not at all. Raises OSError."""
+        lines = b"".join(b"%b\t%b\t%b\n" % (subject.encode(), id.encode(), payload) for subject, id, payload in records)
         active = self._segments[-1]
-        if active.size and active.size + len(line) > SEGMENT_BYTES:
+        if active.size and active.size + len(lines) > SEGMENT_BYTES:
             active = self._open_segment()
-        written = os.write(self._file, line)
+        written = os.write(self._file, lines)
         active.size += written
         active.acknowledged = None
-        if written < len(line):
+        if written < len(lines):
             self._open_segment()  # the torn line ends its segment, and is passed over when read
             raise OSError("the spool's disk is full")
 

@@ -1,7 +1,7 @@
 """Writes documents to a bucket and keeps at it until the bus has them; only the latest value of a key matters."""
 
 import asyncio
-import contextlib
+import itertools
 from typing import TYPE_CHECKING, Any
 
 from libs.bus.errors import BusUnavailable
@@ -9,7 +9,10 @@ from libs.bus.errors import BusUnavailable
 if TYPE_CHECKING:
     from libs.bus.connection import Bus
 
-AT_ONCE = 64  # documents on their way at one time
+AT_ONCE = 512  # documents on their way at one time
+GATHER = 0.05  # seconds in which changes are gathered
+
+RETRY = 0.1  # seconds between two attempts
 
 
 class Writer:
@@ -43,24 +46,22 @@ class Writer:
         while True:
             await self._wake.wait()
             await self._bus.wait_connected()
+            await asyncio.sleep(GATHER)
             self._wake.clear()
             while self._pending:
-                keys = list(self._pending)[:AT_ONCE]
-                batch = {key: self._pending.pop(key) for key in keys}
-                await asyncio.gather(*(self._write(key, document) for key, document in batch.items()))
-                if self._wake.is_set() and not self._bus.connected:
+                keys = list(itertools.islice(self._pending, AT_ONCE))
+                if not await self._write({key: self._pending.pop(key) for key in keys}):
                     break
             if not self._pending:
                 self._idle.set()
 
-    async def _write(self, key: str, document: dict[str, Any] | None) -> None:
+    async def _write(self, documents: dict[str, dict[str, Any] | None]) -> bool:
         try:
-            if document is None:
-                await self._bus.delete(self._bucket, key)
-            else:
-                await self._bus.put(self._bucket, key, document)
+            await self._bus.put_all(self._bucket, documents)
         except BusUnavailable:
-            self._pending.setdefault(key, document)
+            # Again, but for what has changed meanwhile.
+            self._pending = documents | self._pending
             self._wake.set()
-            with contextlib.suppress(asyncio.CancelledError):
-                await asyncio.sleep(0.1)
+            await asyncio.sleep(RETRY)
+            return False
+        return True
