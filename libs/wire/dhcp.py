@@ -7,11 +7,12 @@ options never go there; an option of more than 255 octets is split; option 82 co
 
 import struct
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from ipaddress import IPv4Address
+from types import MappingProxyType
+from typing import NamedTuple
 
-from libs.wire import FieldOverflowError, WireError
-from libs.wire.cursor import Cursor
+from libs.wire import FieldOverflowError, TruncatedError, WireError
+from libs.wire.address import address_of
 from libs.wire.dhcp_options import MessageType, Option, read_u8
 
 BOOTREQUEST = 1
@@ -21,13 +22,18 @@ ETHERNET = 1  # hardware type (htype)
 SERVER_PORT = 67
 CLIENT_PORT = 68
 MINIMUM_SIZE = 300  # octets: old boot ROMs ignore a shorter message (RFC 1542 section 2.1)
-NONE = IPv4Address(0)
+NONE: IPv4Address = address_of(bytes(4))
 
 _HEADER = struct.Struct("!BBBBIHH4s4s4s4s16s64s128s")
+_START = struct.Struct("!BBBBIHH4s4s4s4s16s64s128s4s")
+_FIXED = _START.size
 _COOKIE = b"\x63\x82\x53\x63"
 _FILE_OVERLOADED, _SNAME_OVERLOADED = 1, 2
 _ZERO = bytes(4)
 _CHUNK = 255
+_PAD, _END, _LAST = int(Option.PAD), int(Option.END), int(Option.RELAY_AGENT_INFORMATION)
+_TYPE_NAMES = {bytes((kind,)): kind.name.lower() for kind in MessageType}
+_OCTET = [bytes((number,)) for number in range(256)]
 
 
 class NotDhcpError(WireError):
@@ -48,8 +54,7 @@ class OverloadError(WireError):
     reason = "bad_overload"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Message:
+class Message(NamedTuple):
     """One message. Addresses are 0.0.0.0 where there is none; `options` holds each code once, in order of arrival.
 
     `chaddr` has the `hlen` octets that count; `sname` and `file` end before their first zero octet.
@@ -68,7 +73,7 @@ class Message:
     giaddr: IPv4Address = NONE
     sname: bytes = b""
     file: bytes = b""
-    options: Mapping[int, bytes] = field(default_factory=dict)
+    options: Mapping[int, bytes] = MappingProxyType({})
 
     @property
     def type(self) -> int | None:
@@ -79,8 +84,7 @@ class Message:
     @property
     def type_name(self) -> str:
         """The message type in lower case, as logs and metrics name it; "other" for none or an unknown one."""
-        value = self.options.get(Option.MESSAGE_TYPE, b"")
-        return MessageType(value[0]).name.lower() if len(value) == 1 and 1 <= value[0] <= 8 else "other"
+        return _TYPE_NAMES.get(self.options.get(Option.MESSAGE_TYPE, b""), "other")
 
     @property
     def wants_broadcast(self) -> bool:
@@ -90,22 +94,23 @@ class Message:
 
 def decode(data: bytes) -> Message:
     """Read one datagram's payload. Raises WireError. A missing END is forgiven, a cut option is not."""
-    cursor = Cursor(data)
-    (op, htype, hlen, hops, xid, secs, flags, ciaddr, yiaddr, siaddr, giaddr, chaddr, sname, file) = _HEADER.unpack(
-        cursor.take(_HEADER.size)
+    if len(data) < _FIXED:
+        raise TruncatedError(f"a message of {len(data)} octets, {_FIXED} wanted")
+    (op, htype, hlen, hops, xid, secs, flags, ciaddr, yiaddr, siaddr, giaddr, chaddr, sname, file, cookie) = (
+        _START.unpack_from(data)
     )
-    if cursor.take(4) != _COOKIE or op not in (BOOTREQUEST, BOOTREPLY):
+    if cookie != _COOKIE or op not in (BOOTREQUEST, BOOTREPLY):
         raise NotDhcpError("no magic cookie, or neither a request nor a reply")
     if hlen > 16:
         raise HardwareLengthError(f"a hardware address of {hlen} octets")
     options: dict[int, bytes] = {}
-    _read_options(cursor, options)
-    overload = _overload(options)
+    _read_options(data, _FIXED, options)
+    overload = _overload(options) if Option.OVERLOAD in options else 0
     # The order in which the parts of a split option are joined: options, file, sname (RFC 3396 section 5).
     if overload & _FILE_OVERLOADED:
-        _read_options(Cursor(file), options)
+        _read_options(file, 0, options)
     if overload & _SNAME_OVERLOADED:
-        _read_options(Cursor(sname), options)
+        _read_options(sname, 0, options)
     return Message(
         op=op,
         htype=htype,
@@ -113,10 +118,10 @@ def decode(data: bytes) -> Message:
         xid=xid,
         secs=secs,
         flags=flags,
-        ciaddr=_address(ciaddr),
-        yiaddr=_address(yiaddr),
-        siaddr=_address(siaddr),
-        giaddr=_address(giaddr),
+        ciaddr=NONE if ciaddr == _ZERO else address_of(ciaddr),
+        yiaddr=NONE if yiaddr == _ZERO else address_of(yiaddr),
+        siaddr=NONE if siaddr == _ZERO else address_of(siaddr),
+        giaddr=NONE if giaddr == _ZERO else address_of(giaddr),
         chaddr=chaddr[:hlen],
         sname=b"" if overload & _SNAME_OVERLOADED else sname.partition(b"\0")[0],
         file=b"" if overload & _FILE_OVERLOADED else file.partition(b"\0")[0],
@@ -126,13 +131,8 @@ def decode(data: bytes) -> Message:
 
 def encode(message: Message, *, minimum: int = MINIMUM_SIZE) -> bytes:
     """Write a message, padded with zero octets to `minimum`. Raises FieldOverflowError for what does not fit."""
-    for name, value, size in (
-        ("chaddr", message.chaddr, 16),
-        ("sname", message.sname, 64),
-        ("file", message.file, 128),
-    ):
-        if len(value) > size:
-            raise FieldOverflowError(f"{name} has {len(value)} octets, more than {size}")
+    if len(message.chaddr) > 16 or len(message.sname) > 64 or len(message.file) > 128:
+        _complain(message)
     try:
         header = _HEADER.pack(
             message.op,
@@ -155,12 +155,29 @@ def encode(message: Message, *, minimum: int = MINIMUM_SIZE) -> bytes:
     return (header + _COOKIE + encode_options(message.options) + b"\xff").ljust(minimum, b"\0")
 
 
+def _complain(message: Message) -> None:
+    for name, value, size in (
+        ("chaddr", message.chaddr, 16),
+        ("sname", message.sname, 64),
+        ("file", message.file, 128),
+    ):
+        if len(value) > size:
+            raise FieldOverflowError(f"{name} has {len(value)} octets, more than {size}")
+
+
 def encode_options(options: Mapping[int, bytes]) -> bytes:
     """The options without END, in the order given, 82 last. Raises FieldOverflowError for codes outside 1..254."""
-    parts = [_encode_option(code, value) for code, value in options.items() if code != Option.RELAY_AGENT_INFORMATION]
-    agent = options.get(Option.RELAY_AGENT_INFORMATION)
-    if agent is not None:
-        parts.append(_encode_option(Option.RELAY_AGENT_INFORMATION, agent))
+    parts: list[bytes] = []
+    for code, value in options.items():
+        length = len(value)
+        if code == _LAST:
+            continue
+        if length <= _CHUNK and 0 < code < _END:
+            parts += (_OCTET[code], _OCTET[length], value)
+        else:
+            _encode_rare(code, value, parts)
+    if _LAST in options:
+        _encode_rare(_LAST, options[_LAST], parts)
     return b"".join(parts)
 
 
@@ -169,34 +186,36 @@ def encoded_size(value: bytes) -> int:
     return len(value) + 2 * max(1, -(-len(value) // _CHUNK))
 
 
-def _encode_option(code: int, value: bytes) -> bytes:
-    if not 0 < code < 255:
+def _encode_rare(code: int, value: bytes, parts: list[bytes]) -> None:
+    if not 0 < code < _END:
         raise FieldOverflowError(f"{code} is no option code")
-    if len(value) <= _CHUNK:
-        return bytes((code, len(value))) + value
-    chunks = [value[at : at + _CHUNK] for at in range(0, len(value), _CHUNK)]
-    return b"".join(bytes((code, len(chunk))) + chunk for chunk in chunks)
+    for at in range(0, len(value) or 1, _CHUNK):
+        chunk = value[at : at + _CHUNK]
+        parts += (_OCTET[code], _OCTET[len(chunk)], chunk)
 
 
-def _read_options(cursor: Cursor, into: dict[int, bytes]) -> None:
-    while cursor.remaining:
-        code = cursor.u8()
-        if code == 255:
+def _read_options(data: bytes, at: int, into: dict[int, bytes]) -> None:
+    # The one decoder that does without a Cursor: it reads some fifteen options of every datagram.
+    end = len(data)
+    while at < end:
+        code = data[at]
+        at += 1
+        if code == _END:
             return
-        if code == 0:
+        if code == _PAD:
             continue
-        value = cursor.take(cursor.u8())
+        start = at + 1
+        if start > end:
+            raise TruncatedError(f"option {code} has no length")
+        at = start + data[at]
+        if at > end:
+            raise TruncatedError(f"option {code} wants {at - start} octets, {end - start} left")
+        value = data[start:at]
         into[code] = into[code] + value if code in into else value
 
 
 def _overload(options: dict[int, bytes]) -> int:
-    value = options.pop(Option.OVERLOAD, None)
-    if value is None:
-        return 0
+    value = options.pop(Option.OVERLOAD)
     if len(value) != 1 or value[0] not in (1, 2, 3):
         raise OverloadError(f"option 52 is {value.hex()}")
     return value[0]
-
-
-def _address(packed: bytes) -> IPv4Address:
-    return NONE if packed == _ZERO else IPv4Address(packed)

@@ -10,6 +10,7 @@ from ipaddress import IPv4Address
 from uuid import UUID
 
 from libs.wire import FieldOverflowError, WireError
+from libs.wire.address import address_of
 from libs.wire.cursor import Cursor
 
 
@@ -113,7 +114,7 @@ def write_u32(number: int) -> bytes:
 
 def read_address(value: bytes) -> IPv4Address:
     """One address."""
-    return IPv4Address(_exactly(value, 4))
+    return address_of(_exactly(value, 4))
 
 
 def read_addresses(value: bytes) -> list[IPv4Address]:

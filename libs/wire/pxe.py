@@ -6,7 +6,8 @@ send several, its preferred one first; one that sends none is a BIOS.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from functools import lru_cache
+from typing import Literal, NamedTuple
 from uuid import UUID
 
 from libs.wire import WireError
@@ -71,8 +72,7 @@ BIOS = ARCHITECTURES[0]
 _BY_CODE = {code: row for row in ARCHITECTURES for code in row.codes}
 
 
-@dataclass(frozen=True, slots=True)
-class Client:
+class Client(NamedTuple):
     """What a DHCP client's options say it is.
 
     `kind`: ipxe (user class or encapsulated options of iPXE), http (UEFI HTTP boot), pxe (boot firmware), other (an
@@ -82,30 +82,46 @@ class Client:
     kind: ClientKind
     architecture: Architecture | None
     vendor_class: str
-    uuid: UUID | None
+    identifier: bytes | None = None  # option 97 as it came
 
     @property
     def boots(self) -> bool:
         """Whether it asks for a boot program at all."""
         return self.kind != "other"
 
+    @property
+    def uuid(self) -> UUID | None:
+        """The machine's SMBIOS UUID; None where it says none, or one that is no UUID."""
+        try:
+            return read_machine_identifier(self.identifier) if self.identifier else None
+        except WireError:
+            return None
+
 
 def client_of(request: Message) -> Client:
     """Read what the client is. Options that are not values of their kind count as absent."""
-    options = request.options
-    vendor_class = read_text(options.get(Option.VENDOR_CLASS, b""))
-    kind = _kind(options, vendor_class)
-    return Client(
-        kind=kind,
-        architecture=None if kind == "other" else _architecture(options.get(Option.CLIENT_ARCHITECTURE)),
-        vendor_class=vendor_class,
-        uuid=_uuid(options.get(Option.CLIENT_MACHINE_IDENTIFIER)),
+    get = request.options.get
+    says = _read(
+        get(Option.VENDOR_CLASS, b""),
+        get(Option.USER_CLASS, b""),
+        Option.IPXE_ENCAPSULATED in request.options,
+        get(Option.CLIENT_ARCHITECTURE),
     )
+    return Client(*says, get(Option.CLIENT_MACHINE_IDENTIFIER))
 
 
-def _kind(options: Mapping[int, bytes], vendor_class: str) -> ClientKind:
-    user_class = options.get(Option.USER_CLASS, b"")
-    if Option.IPXE_ENCAPSULATED in options or (user_class and IPXE_CLASS in read_user_classes(user_class)):
+@lru_cache(maxsize=1024)
+def _read(
+    vendor_class: bytes, user_class: bytes, ipxe_options: bool, architecture: bytes | None
+) -> tuple[ClientKind, Architecture | None, str]:
+    # Whole fleets say the same of themselves.
+    text = read_text(vendor_class)
+    kind = _kind(user_class, ipxe_options, text)
+    return kind, None if kind == "other" else _architecture(architecture), text
+
+
+def _kind(user_class: bytes, ipxe_options: bool, vendor_class: str) -> ClientKind:
+    if ipxe_options or (user_class and IPXE_CLASS in read_user_classes(user_class)):
         return "ipxe"
     if vendor_class.startswith(HTTP_CLASS):
         return "http"
@@ -123,10 +139,3 @@ def _architecture(value: bytes | None) -> Architecture | None:
     except WireError:
         return None
     return next((_BY_CODE[code] for code in codes if code in _BY_CODE), None)
-
-
-def _uuid(value: bytes | None) -> UUID | None:
-    try:
-        return read_machine_identifier(value) if value else None
-    except WireError:
-        return None

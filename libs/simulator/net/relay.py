@@ -7,7 +7,7 @@ messages as they come off the wire, without option 82.
 import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from ipaddress import IPv4Address
 
 from libs.simulator.errors import SimulationError
@@ -78,7 +78,7 @@ class Relay(asyncio.DatagramProtocol):
         agent: dict[int, bytes] = {RelayOption.CIRCUIT_ID: circuit, RelayOption.SOURCE_PORT: b""}
         options: Mapping[int, bytes] = {**message.options, Option.RELAY_AGENT_INFORMATION: write_sub_options(agent)}
         if self.transport is not None:
-            datagram = encode(replace(message, hops=message.hops + 1, giaddr=self._address, options=options))
+            datagram = encode(message._replace(hops=message.hops + 1, giaddr=self._address, options=options))
             self.transport.sendto(datagram, self._server)
 
     def datagram_received(self, data: bytes, _addr: Address) -> None:
@@ -93,7 +93,7 @@ class Relay(asyncio.DatagramProtocol):
             self.dropped += 1
             return
         options = {code: value for code, value in message.options.items() if code != Option.RELAY_AGENT_INFORMATION}
-        socket.deliver(replace(message, options=options))
+        socket.deliver(message._replace(options=options))
 
     def error_received(self, _exc: Exception) -> None:
         """Nobody listens at the server's port: for a client that is silence, and it asks again."""

@@ -166,7 +166,7 @@ class Lab:
         self, request: Message, *, agent: Options | None = None, giaddr: IPv4Address = RELAY, port: int = 67
     ) -> Answer:
         """The request as a relay agent passes it on."""
-        values = {name: getattr(request, name) for name in request.__slots__}
+        values = {name: getattr(request, name) for name in request._fields}
         options = dict(request.options)
         if agent is not None:
             options[Option.RELAY_AGENT_INFORMATION] = write_sub_options(by_number(agent))

@@ -24,6 +24,7 @@ values = (
 )
 requests = st.builds(
     Message,
+    secs=st.integers(0, 0xFFFF),
     op=st.sampled_from([1, 1, 1, 2]),
     xid=st.just(7),
     chaddr=st.sampled_from([bytes.fromhex(mac.replace(":", "")) for mac in (MAC, OTHER, STRANGER)])
