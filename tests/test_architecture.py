@@ -71,7 +71,7 @@ def test_the_database_stays_in_its_rooms(source: Path) -> None:
     allowed = room.startswith(
         ("services/inventory/models", "services/inventory/repository", "services/inventory/migrations")
     )
-    if not allowed and not room.startswith("services/dhcp/store"):
+    if not allowed:
         assert not _tops(source) & {"sqlalchemy", "alembic"}
 
 

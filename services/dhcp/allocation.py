@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from ipaddress import IPv4Address
+from typing import NamedTuple
 
 from libs.desired import MachineDocument, SubnetDocument
 from services.dhcp.fleet import Fleet
@@ -22,8 +23,7 @@ class Usage:
     quarantined: int
 
 
-@dataclass(frozen=True, slots=True)
-class Applicant:
+class Applicant(NamedTuple):
     """Who wants an address: the client, the machine of the fleet that it is (if any), and where.
 
     `is_starting`: boot firmware asks, so that nothing runs on the machine that could use an address of it.

@@ -8,6 +8,7 @@ from libs.wire import WireError
 from libs.wire.dhcp import BOOTREQUEST, ETHERNET, NONE, Message, decode
 from libs.wire.dhcp_options import MessageType, Option, RelayOption, read_address, read_sub_options
 from libs.wire.pxe import client_of
+from services.dhcp.allocation import Applicant
 from services.dhcp.exchange import Datagram, Desk, Exchange, SilenceError
 from services.dhcp.fleet import Fleet
 from services.dhcp.leases import Hardware
@@ -30,7 +31,8 @@ def receive(datagram: Datagram, desk: Desk, now: float) -> Exchange:
     try:
         request = decode(datagram.data)
         kind = admit(request)
-        agent = read_sub_options(request.options.get(Option.RELAY_AGENT_INFORMATION, b""))
+        told = request.options.get(Option.RELAY_AGENT_INFORMATION)
+        agent = read_sub_options(told) if told else {}
         subnet = locate(request, agent, datagram, desk.fleet)
         wanted = request.options.get(Option.REQUESTED_ADDRESS)
         requested = read_address(wanted) if wanted else None
@@ -45,6 +47,8 @@ def receive(datagram: Datagram, desk: Desk, now: float) -> Exchange:
     if len(desk.allocation.own) < OWN_ADDRESSES:
         desk.allocation.own.add(datagram.local)
     hardware = Hardware(request.htype, request.chaddr)
+    mac, client = hardware.mac, client_of(request)
+    machine = desk.fleet.machine_of(mac)
     return Exchange(
         datagram=datagram,
         request=request,
@@ -52,11 +56,14 @@ def receive(datagram: Datagram, desk: Desk, now: float) -> Exchange:
         now=now,
         agent=agent,
         hardware=hardware,
-        client=client_of(request),
+        client=client,
         subnet=subnet,
-        machine=desk.fleet.machine_of(hardware.mac),
+        machine=machine,
         server=server,
         requested=None if requested == NONE else requested,
+        mac=mac,
+        relay=None if request.giaddr == NONE else str(request.giaddr),
+        applicant=Applicant(hardware, machine, subnet, client.boots),
     )
 
 

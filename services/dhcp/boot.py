@@ -1,7 +1,9 @@
 """Which boot program a client is given, and where from: pure functions over the table of libs.wire.pxe."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Address
+from typing import NamedTuple
 
 from libs.desired import BootLoader, MachineDocument, SubnetDocument
 from libs.mac import dashed
@@ -11,13 +13,16 @@ from libs.wire.pxe import BOOT_AT_ONCE, HTTP_CLASS, PXE_CLASS, Architecture, Cli
 FILE_FIELD = 127  # octets of a file name that the `file` field holds, its zero octet left aside
 
 
-@dataclass(frozen=True, slots=True)
-class BootProgram:
+# Options 60 and 43 together, or neither: 60 alone makes EDK2 ask a boot server on port 4011.
+_PXE_OPTIONS: Mapping[int, bytes] = {Option.VENDOR_CLASS: PXE_CLASS.encode(), Option.VENDOR_SPECIFIC: BOOT_AT_ONCE}
+
+
+class BootProgram(NamedTuple):
     """What to boot. `file` is a path on the TFTP server `server`, or a URL; `vendor` are options 60 and 43, or none."""
 
     server: IPv4Address
     file: str
-    vendor: dict[int, bytes]
+    vendor: Mapping[int, bytes]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,16 +54,17 @@ def boot_program(
     if machine is None or mac is None or machine.netboot == "deny" or not client.boots or not client.architecture:
         return None
     wanted = boot_loader(machine, subnet)
-    base = kickstart.towards(local)
     server = subnet.next_server or local
     if client.kind == "ipxe" and not _leaves_ipxe(client.architecture, wanted):
         # The script, never the iPXE binary again: that would load itself for ever.
-        return BootProgram(server, f"{base}/boot/ipxe/{dashed(mac)}", {})
+        return BootProgram(server, f"{kickstart.towards(local)}/boot/ipxe/{dashed(mac)}", {})
     loader = client.architecture.loaders.get(wanted, client.architecture.loaders["auto"])
     if client.kind == "http":
         # UEFI takes an answer for an HTTP boot offer by this class alone (UEFI 2.10 section 24.7.3.1).
-        return BootProgram(server, f"{base}/boot/{loader}", {Option.VENDOR_CLASS: HTTP_CLASS.encode()})
-    return BootProgram(server, loader, _pxe_vendor_options() if client.kind == "pxe" else {})
+        return BootProgram(
+            server, f"{kickstart.towards(local)}/boot/{loader}", {Option.VENDOR_CLASS: HTTP_CLASS.encode()}
+        )
+    return BootProgram(server, loader, _PXE_OPTIONS if client.kind == "pxe" else {})
 
 
 def boot_loader(machine: MachineDocument, subnet: SubnetDocument) -> BootLoader:
@@ -69,8 +75,3 @@ def boot_loader(machine: MachineDocument, subnet: SubnetDocument) -> BootLoader:
 def _leaves_ipxe(architecture: Architecture, wanted: BootLoader) -> bool:
     """Whether an iPXE client is sent on to another loader, because that one is named and runs there."""
     return wanted not in ("auto", "ipxe") and wanted in architecture.loaders
-
-
-def _pxe_vendor_options() -> dict[int, bytes]:
-    """Options 60 and 43 together, or neither: 60 alone makes EDK2 ask a boot server on port 4011."""
-    return {Option.VENDOR_CLASS: PXE_CLASS.encode(), Option.VENDOR_SPECIFIC: BOOT_AT_ONCE}

@@ -1,19 +1,20 @@
 """The server without its sockets: datagrams and the time go in; replies, events and changed leases come out.
 
 A batch is the unit of durability: whoever drives the engine stores `changes`, then records `events`, and only then
-lets `replies` leave. `probes` are put on the link at once; `sighted` is told who answers, and `deadline` says when the
-engine wants to be called although nothing came in.
+lets `replies` leave; offers need not wait. `probes` are put on the link at once; `sighted` is told who answers, and
+`deadline` says when the engine wants to be called although nothing came in.
 """
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from ipaddress import IPv4Address
 
-from libs.events import Event, LeaseDeclined, LeaseExpired, LeaseReleased, derived_id
+from libs.events import Event, LeaseDeclined, LeaseExpired, LeaseOffered, LeaseReleased, derived_id
 from libs.wire import WireError
 from libs.wire.arp import Sighting
 from libs.wire.dhcp import ETHERNET
+from libs.wire.dhcp_options import MessageType
 from services.dhcp.arrival import receive
 from services.dhcp.exchange import Datagram, Desk, Exchange, Reply, SilenceError
 from services.dhcp.facts import about
@@ -34,6 +35,15 @@ class Batch:
     received: Counter[str] = field(default_factory=Counter)
     unanswered: Counter[str] = field(default_factory=Counter)
     faults: list[Exception] = field(default_factory=list)
+
+    def parted(self) -> "tuple[Batch, Batch]":
+        """The offers, which promise nothing that a crash could break, and all else, whose answers wait for the disk."""
+        now, later = Batch(), replace(self, replies=[], events=[])
+        for reply in self.replies:
+            (now if reply.type is MessageType.OFFER else later).replies.append(reply)
+        for event in self.events:
+            (now if isinstance(event, LeaseOffered) else later).events.append(event)
+        return now, later
 
 
 class Engine:

@@ -3,11 +3,11 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from libs.desired import MachineDocument, SubnetDocument
 from libs.events import Event
-from libs.wire.dhcp import NONE, Message
+from libs.wire.dhcp import Message
 from libs.wire.dhcp_options import MessageType, RelayOption
 from libs.wire.pxe import Client
 from services.dhcp.allocation import Allocation, Applicant
@@ -21,7 +21,7 @@ REPORT_SECONDS = 600.0
 REPORT_LIMIT = 1024
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: that would double the time to make one
 class Datagram:
     """One datagram as it came in. `local` is the address of ours that it reached us by.
 
@@ -43,7 +43,7 @@ class Datagram:
         return self.destination == self.local
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: that would double the time to make one
 class Delivery:
     """How a reply travels. `index` names the interface to send on, 0 leaves it to the routing table.
 
@@ -60,8 +60,7 @@ class Delivery:
     chaddr: bytes = b""
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
+class Reply(NamedTuple):
     """One answer, ready to leave."""
 
     data: bytes
@@ -77,6 +76,16 @@ class SilenceError(Exception):
         self.reason = reason
 
 
+@dataclass(frozen=True, slots=True)
+class Network:
+    """What clients of a subnet are told by one of our addresses, written once; valid while the subnet is this one."""
+
+    subnet: SubnetDocument
+    local: IPv4Address
+    times: Mapping[int, bytes]
+    options: Mapping[int, bytes]
+
+
 @dataclass
 class Desk:
     """What the handlers know beside the packet."""
@@ -84,6 +93,7 @@ class Desk:
     fleet: Fleet
     allocation: Allocation
     kickstart: KickstartAddress = field(default_factory=KickstartAddress)
+    networks: dict[str, Network] = field(default_factory=dict)  # by the subnet's name
     can_probe: bool = False  # whether this host may ask by ARP who uses an address
     unknown: OncePerInterval = field(default_factory=lambda: OncePerInterval(REPORT_SECONDS, REPORT_LIMIT))
     rivals: OncePerInterval = field(default_factory=lambda: OncePerInterval(REPORT_SECONDS, REPORT_LIMIT))
@@ -105,6 +115,9 @@ class Exchange:
     machine: MachineDocument | None
     server: IPv4Address  # what goes into option 54
     requested: IPv4Address | None  # option 50
+    mac: str | None  # the client's hardware address as the fleet spells it
+    relay: str | None  # the relay agent it came through
+    applicant: Applicant  # the client as one who wants an address
     answer: MessageType | None = None
     yiaddr: IPv4Address | None = None
     options: dict[int, bytes] = field(default_factory=dict)
@@ -115,21 +128,6 @@ class Exchange:
     unprobed: IPv4Address | None = None  # the address that is to be probed before it is offered
     events: list[Event] = field(default_factory=list)
     changes: list[Lease] = field(default_factory=list)
-
-    @property
-    def mac(self) -> str | None:
-        """The client's hardware address as the fleet spells it."""
-        return self.hardware.mac
-
-    @property
-    def applicant(self) -> Applicant:
-        """The client as one who wants an address."""
-        return Applicant(self.hardware, self.machine, self.subnet, self.client.boots)
-
-    @property
-    def relay(self) -> str | None:
-        """The relay agent it came through."""
-        return None if self.request.giaddr == NONE else str(self.request.giaddr)
 
     @property
     def sources(self) -> tuple[Source, ...]:

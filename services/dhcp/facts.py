@@ -1,6 +1,7 @@
 """The fields that every event of this service carries, taken from an exchange or from a lease."""
 
 from datetime import UTC, datetime
+from functools import lru_cache
 from ipaddress import IPv4Address
 from typing import TypedDict
 
@@ -35,8 +36,14 @@ def about(mac: str | None, machine: MachineDocument | None, address: IPv4Address
         machine=machine.name if machine else None,
         install_id=machine.install.id if machine and machine.install else None,
         ip=str(address) if address else None,
-        time=datetime.fromtimestamp(now, UTC),
+        time=_moment(now),
     )
+
+
+@lru_cache(maxsize=16)
+def _moment(now: float) -> datetime:
+    """All events of a batch have one time."""
+    return datetime.fromtimestamp(now, UTC)
 
 
 def about_exchange(exchange: Exchange, address: IPv4Address | None = None) -> About:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Iterator
 from ipaddress import IPv4Address
 
 from libs.desired import AddressRange, SubnetDocument
+from libs.wire.address import address_of
 
 
 class Pool:
@@ -31,7 +32,10 @@ class Pool:
 
     def __contains__(self, address: IPv4Address) -> bool:
         number = int(address)
-        return any(first <= number <= last for first, last in self._ranges) and address not in self._excluded
+        for first, last in self._ranges:
+            if first <= number <= last:
+                return address not in self._excluded
+        return False
 
     def __len__(self) -> int:
         spanned = sum(last - first + 1 for first, last in self._ranges)
@@ -66,7 +70,7 @@ class Pool:
     def _addresses(self) -> Iterator[IPv4Address]:
         for first, last in self._ranges:
             for number in range(first, last + 1):
-                address = IPv4Address(number)
+                address = address_of(number.to_bytes(4))
                 if address not in self._excluded:
                     yield address
 

@@ -78,7 +78,7 @@ def _refusal(exchange: Exchange) -> Message:
 def ordered(options: Mapping[int, bytes], request: Message) -> dict[int, bytes]:
     """Type, server, times and mask first, then as the client listed them (RFC 2132 section 9.8), then the rest."""
     wishes = request.options.get(Option.PARAMETER_REQUEST_LIST, b"")
-    order = dict.fromkeys([*_FIRST, *wishes, *options])
+    order = dict.fromkeys((*_FIRST, *wishes, *options))
     return {code: options[code] for code in order if code in options}
 
 
@@ -93,6 +93,9 @@ def room(request: Message) -> int:
 
 def fitted(options: dict[int, bytes], room: int) -> dict[int, bytes]:
     """The options that fit, the dispensable ones given up first; never moved to `file` or `sname`."""
+    octets = sum(map(len, options.values()))
+    if octets + octets // 64 + 2 * len(options) <= room:  # more than the codes and lengths can take
+        return options
     size = sum(encoded_size(value) for value in options.values())
     for code in _DISPENSABLE:
         if size <= room:

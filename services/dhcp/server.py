@@ -1,15 +1,17 @@
 """The shell around the engine: sockets in, disk, events and sockets out, in that order.
 
-At each wake-up everything that waits in the sockets is one batch: one transaction with one sync stores the leases of
-all of it, and while that lasts the kernel's buffer gathers the next batch. Storing before answering costs a storm
-of machines hardly more than a single one.
+At each wake-up what waits in the sockets is one batch. Its leases are stored with those of other batches by one sync,
+see services.dhcp.commit, and only then its answers leave. Storing before answering costs a storm of machines hardly
+more than a single one.
 """
 
 import asyncio
 import contextlib
 import socket
 import time
-from collections.abc import Callable, Iterable
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from ipaddress import IPv4Address
 
 from structlog.typing import FilteringBoundLogger
@@ -17,7 +19,9 @@ from structlog.typing import FilteringBoundLogger
 from libs.events import Event
 from libs.settings import HostPort
 from libs.wire.arp import Sighting
+from libs.wire.dhcp_options import MessageType
 from services.dhcp.arp import Prober
+from services.dhcp.commit import Committer, Save
 from services.dhcp.engine import Batch, Engine
 from services.dhcp.exchange import Datagram, Reply
 from services.dhcp.leases import Lease
@@ -34,22 +38,23 @@ BOOT_PORT_ABOVE = 4011 - 67  # the boot port lies so far above the server port, 
 class Server:
     """Serves one port: on the listening address for relays and unicast, and on each interface that subnets name.
 
-    `save` stores leases durably or raises StoreError; `record` takes an event down; `told` hears of stored leases.
+    `save` writes leases and returns what syncs them, both may raise StoreError; `record` takes events down; `told`
+    hears of stored leases.
     """
 
     def __init__(
         self,
         engine: Engine,
         *,
-        save: Callable[[Iterable[Lease]], None],
-        record: Callable[[Event], None],
+        save: Save,
+        record: Callable[[Sequence[Event]], None],
         told: Callable[[Iterable[Lease]], None],
         ready: Callable[[str, bool, str], None],
         metrics: Metrics,
         log: FilteringBoundLogger,
     ) -> None:
         self._engine = engine
-        self._save = save
+        self._committer = Committer(save, self._stored)
         self._record = record
         self._told = told
         self._ready = ready
@@ -61,7 +66,6 @@ class Server:
         self._prober = Prober(self._heard)
         self._alarm: asyncio.TimerHandle | None = None
         self._missing: frozenset[str] = frozenset()
-        self._unsaved: list[Lease] = []
         self._complaints = OncePerInterval(COMPLAINT_SECONDS, 64)
 
     # --- life -----------------------------------------------------------------------------------------------
@@ -87,6 +91,7 @@ class Server:
         for name in list(self._interfaces):
             self._close_interface(name)
         self._prober.rest()
+        self._committer.close()
         if self._alarm:
             self._alarm.cancel()
         if self._main:
@@ -181,7 +186,7 @@ class Server:
         self._process([])
 
     def _wake(self) -> None:
-        """Take all that waits, in every socket, so that one sync stores it."""
+        """Take what waits, in every socket, so that one sync stores it."""
         assert self._main
         own = {index for index, _ in self._interfaces.values()}
         # A broadcast is delivered to each socket of the port: what an interface's own socket gets is not taken twice.
@@ -201,27 +206,34 @@ class Server:
         """Hosts on a link said which addresses they use."""
         self._carry_out(self._engine.sighted(sightings, time.time()))
 
-    def release(self, address: IPv4Address) -> list[Lease]:
+    async def release(self, address: IPv4Address) -> list[Lease]:
         """An operator takes an address back; what became of its record. Raises StoreError where it cannot be stored."""
         batch = self._engine.release(address, time.time())
-        if not self._carry_out(batch):
-            raise StoreError("the lease database takes nothing at present")
+        stored: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._carry_out(batch, stored)
+        await stored
         return batch.changes
 
-    def _carry_out(self, batch: Batch) -> bool:
-        """Whether leases are stored, and with them all that comes after it done."""
+    def _carry_out(self, batch: Batch, stored: "asyncio.Future[None] | None" = None) -> None:
+        """Do what the engine decided; `stored` is told when leases are stored, and all that comes after it is done."""
         self._count(batch)
         self._ask(batch.probes)
-        # In this order: no answer leaves before its lease is on the disk and its event in the spool.
-        if not self._store(batch.changes):
-            return False
-        for event in batch.events:
-            self._record(event)
-        for reply in batch.replies:
-            self._send(reply)
-        if batch.changes:
-            self._told(batch.changes)
-        return True
+        offers, rest = batch.parted()
+        if offers.replies:
+            self._committer.add([], partial(self._answer, offers, None))
+        self._committer.add(rest.changes, partial(self._answer, rest, stored))
+
+    def _answer(self, batch: Batch, stored: "asyncio.Future[None] | None", error: StoreError | None) -> None:
+        if error is None:
+            # In this order: no answer leaves before its lease is on the disk and its event in the spool.
+            if batch.events:
+                self._record(batch.events)
+            if batch.replies:
+                self._send_all(batch.replies)
+            if batch.changes:
+                self._told(batch.changes)
+        if stored and not stored.done():
+            stored.set_result(None) if error is None else stored.set_exception(error)
 
     def _ask(self, probes: list[Probe]) -> None:
         """Put probes on the link, and be back when the first of them is due."""
@@ -240,35 +252,31 @@ class Server:
         else:
             self._alarm = asyncio.get_running_loop().call_later(max(0.0, deadline - time.time()), self.tick)
 
-    def _store(self, changes: list[Lease]) -> bool:
-        """Whether all changes are stored; those of a failed attempt are stored with the next."""
-        self._unsaved += changes
-        if not self._unsaved:
-            return True
-        try:
-            with self._metrics.commit.time():
-                self._save(self._unsaved)
-        except StoreError as error:
-            self._ready("leases", False, str(error))
-            self._unsaved = list({lease.address: lease for lease in self._unsaved}.values())
-            if self._complaints.due("store", time.time()):
-                self._log.error("no request is answered, as leases cannot be stored", error=str(error))
-            return False
-        self._unsaved = []
-        self._ready("leases", True, "")
-        return True
+    def _stored(self, error: StoreError | None, seconds: float) -> None:
+        self._metrics.commit.observe(seconds)
+        self._ready("leases", error is None, str(error or ""))
+        if error and self._complaints.due("store", time.time()):
+            self._log.error("no request is answered, as leases cannot be stored", error=str(error))
 
-    def _send(self, reply: Reply) -> None:
+    def _send_all(self, replies: Iterable[Reply]) -> None:
+        sent: Counter[tuple[MessageType, str]] = Counter()
+        for reply in replies:
+            if self._send(reply):
+                sent[reply.type, reply.delivery.way] += 1
+        for (kind, way), count in sent.items():
+            self._metrics.sent.labels(kind.name.lower(), way).inc(count)
+
+    def _send(self, reply: Reply) -> bool:
         assert self._sender
-        way = reply.delivery.way
         try:
             self._sender.send(reply)
         except OSError as error:
+            way = reply.delivery.way
             self._metrics.unsent.labels(way).inc()
             if self._complaints.due((way, reply.delivery.address), time.time()):
                 self._log.warning("a reply cannot leave", way=way, to=str(reply.delivery.address), error=str(error))
-        else:
-            self._metrics.sent.labels(reply.type.name.lower(), way).inc()
+            return False
+        return True
 
     def _count(self, batch: Batch) -> None:
         for kind, count in batch.received.items():

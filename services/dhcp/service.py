@@ -1,7 +1,10 @@
 """Puts the service together: store, fleet, engine, sockets, and the way to the bus."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+import gc
+import logging
+import sys
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import Any, TypeVar
 
@@ -26,12 +29,16 @@ from services.dhcp.shrinking import telling
 from services.dhcp.store import Store, StoreError
 
 TICK_SECONDS = 1.0
+TIDY_SECONDS = 30.0
+SWITCH_SECONDS = 0.0005  # how long the thread that has synced waits for its turn while the event loop is busy
+COLLECT_AFTER = (50_000, 20, 20)  # objects more than freed, and how many collections of one generation before the next
 D = TypeVar("D", bound=Document)
 
 
 @asynccontextmanager
 async def dhcp(ctx: Context) -> AsyncIterator[None]:
     """The DHCP service. Raises ServiceError where it cannot run as it is set up."""
+    sys.setswitchinterval(SWITCH_SECONDS)
     leases = Leases()
     store = _open_store(ctx, leases)
     fleet = Fleet()
@@ -39,7 +46,7 @@ async def dhcp(ctx: Context) -> AsyncIterator[None]:
     view = LeaseView(ctx.bus, fleet, leases)
     server = Server(
         Engine(desk),
-        save=store.save,
+        save=store.write,
         record=_recorder(ctx),
         told=view.show,
         ready=ctx.ready,
@@ -59,6 +66,7 @@ async def dhcp(ctx: Context) -> AsyncIterator[None]:
             await replica.start()
         ctx.task(view.run(), "lease view")
         await ctx.bus.respond(SUBJECT, answering(server.release))
+        ctx.task(_tidy(store), "lease database")
         ctx.task(_keep_time(ctx, desk, server, replicas), "clock")
         ctx.announce("dhcp-status", str(await ctx.serve_status(ctx.settings.dhcp.status)))
         ctx.ready("socket", True)
@@ -111,24 +119,45 @@ def _check_interfaces(fleet: Fleet, server: Server) -> None:
 async def _keep_time(ctx: Context, desk: Desk, server: Server, replicas: list[Replica]) -> None:
     """Once a second: leases run out, interfaces come and go, the fleet's readiness is told."""
     settings = ctx.settings
+    is_frozen = False
     while True:
         server.follow_interfaces(desk.fleet.interfaces)
         server.follow_proxies(wanted=desk.fleet.has_proxies)
         server.tick()
         known = all(replica.synced.is_set() or replica.items() for replica in replicas)
         ctx.ready("fleet", known, "" if known else "waiting for the first copy of the fleet from the bus")
+        if known and not is_frozen:
+            is_frozen = True
+            _spare_the_collector()
         if not settings.kickstart.listen.port:
             desk.kickstart = kickstart_address(settings)
         await asyncio.sleep(TICK_SECONDS)
 
 
-def _recorder(ctx: Context) -> Callable[[Event], None]:
-    """Each event goes to the spool and, as a sentence, to the log."""
+async def _tidy(store: Store) -> None:
+    while True:
+        await asyncio.to_thread(store.tidy)
+        await asyncio.sleep(TIDY_SECONDS)
 
-    def record(event: Event) -> None:
-        ctx.emit(event)
-        tell = ctx.log.debug if isinstance(event, LeaseOffered) else ctx.log.info
-        tell(event.TYPE.replace(".", " "), **{key: value for key, value in event.data().items() if value is not None})
+
+def _spare_the_collector() -> None:
+    """Have the fleet, which stays, not be searched for garbage again and again: a storm makes hardly any cycles."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*COLLECT_AFTER)
+
+
+def _recorder(ctx: Context) -> Callable[[Sequence[Event]], None]:
+    """Events go to the spool and, each as a sentence, to the log."""
+    log = ctx.log.bind()
+
+    def record(events: Sequence[Event]) -> None:
+        ctx.emit(*events)
+        if log.is_enabled_for(logging.INFO):
+            for event in events:
+                tell = log.debug if isinstance(event, LeaseOffered) else log.info
+                said = {key: value for key, value in event.data().items() if value is not None}
+                tell(event.TYPE.replace(".", " "), **said)
 
     return record
 

@@ -4,14 +4,16 @@ import contextlib
 import socket
 import struct
 from collections.abc import Iterator
+from functools import lru_cache
 from ipaddress import IPv4Address
 
+from libs.wire.address import address_of
 from libs.wire.dhcp import CLIENT_PORT
 from libs.wire.ip import Endpoint, udp_packet
 from services.dhcp.exchange import Datagram, Delivery, Reply
 
 MAXIMUM_DATAGRAM = 4096  # octets; a request is never near that
-MOST_AT_ONCE = 1024  # datagrams that are taken per wake-up, so that other work gets its turn
+MOST_AT_ONCE = 128  # datagrams that are taken per wake-up, so that other work, and answers, get their turn
 RECEIVE_BUFFER = 8 << 20  # octets; room for the requests that come while a batch is stored
 
 _IP_PKTINFO = 8  # linux/in.h; the socket module has no name for it
@@ -51,35 +53,48 @@ def _widen(sock: socket.socket) -> None:
 
 def drain(sock: socket.socket, *, at_boot_port: bool = False) -> Iterator[Datagram]:
     """What waits in a socket, at most MOST_AT_ONCE datagrams."""
+    names: dict[int, str] = {}  # interfaces by index, as they are called at this wake-up
+    space = socket.CMSG_SPACE(_PKTINFO.size)
     for _ in range(MOST_AT_ONCE):
         try:
-            data, ancillary, _, sender = sock.recvmsg(MAXIMUM_DATAGRAM, socket.CMSG_SPACE(_PKTINFO.size))
+            data, ancillary, _, sender = sock.recvmsg(MAXIMUM_DATAGRAM, space)
         except (BlockingIOError, InterruptedError):
             return
         except OSError:
             # An ICMP error for an earlier reply, or the interface went down: told once, then the socket goes on.
             continue
         for level, kind, content in ancillary:
-            if (level, kind) == (socket.IPPROTO_IP, _IP_PKTINFO):
-                yield _datagram(data, sender, content, at_boot_port)
+            if level == socket.IPPROTO_IP and kind == _IP_PKTINFO:
+                yield _datagram(data, sender, content, at_boot_port, names)
 
 
-def _datagram(data: bytes, sender: tuple[str, int], pktinfo: bytes, at_boot_port: bool) -> Datagram:
-    index, local, destination = _PKTINFO.unpack(pktinfo[: _PKTINFO.size])
-    try:
-        interface = socket.if_indextoname(index)
-    except OSError:
-        interface = ""  # it is gone since
+def _datagram(
+    data: bytes, sender: tuple[str, int], pktinfo: bytes, at_boot_port: bool, names: dict[int, str]
+) -> Datagram:
+    index, local, destination = _PKTINFO.unpack_from(pktinfo)
+    interface = names.get(index)
+    if interface is None:
+        try:
+            interface = socket.if_indextoname(index)
+        except OSError:
+            interface = ""  # it is gone since
+        names[index] = interface
     return Datagram(
-        data=data,
-        source=IPv4Address(sender[0]),
-        source_port=sender[1],
-        destination=IPv4Address(destination),
-        local=IPv4Address(local),
-        interface=interface,
-        index=index,
-        at_boot_port=at_boot_port,
+        data,
+        _spelled(sender[0]),
+        sender[1],
+        address_of(destination),
+        address_of(local),
+        interface,
+        index,
+        at_boot_port,
     )
+
+
+@lru_cache(maxsize=8192)
+def _spelled(text: str) -> IPv4Address:
+    """Relays come again and again."""
+    return address_of(socket.inet_aton(text))
 
 
 class Sender:
@@ -113,7 +128,7 @@ class Sender:
         """From the address and port that were asked; a broadcast on the interface that the request came in by."""
         pktinfo = _PKTINFO.pack(way.index, way.source.packed, bytes(4))
         sock = self.boot if way.way == "boot" and self.boot else self._udp
-        sock.sendmsg([data], [(socket.IPPROTO_IP, _IP_PKTINFO, pktinfo)], 0, (address, way.port))
+        sock.sendmsg((data,), ((socket.IPPROTO_IP, _IP_PKTINFO, pktinfo),), 0, (address, way.port))
 
     def _send_frame(self, data: bytes, way: Delivery) -> None:
         if self._packet is None:

@@ -1,52 +1,35 @@
-"""Leases on stable storage: a small SQLite database that is synced with every transaction."""
+"""Leases on stable storage: a small SQLite database that is synced with every transaction.
 
-from collections.abc import Iterable
-from ipaddress import IPv4Address
+Plain `sqlite3`, as each acknowledged lease passes here: one prepared statement a batch.
+"""
+
+import contextlib
+import sqlite3
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import (
-    Column,
-    Connection,
-    Engine,
-    Float,
-    Integer,
-    LargeBinary,
-    MetaData,
-    Row,
-    String,
-    Table,
-    create_engine,
-    delete,
-    event,
-    select,
-)
-from sqlalchemy.dialects.sqlite import insert
-from sqlalchemy.exc import SQLAlchemyError
-from sqlalchemy.pool import StaticPool
-
+from libs.wire.address import address_of
 from services.dhcp.leases import Hardware, Lease, State
 
 SCHEMA = 1
+LARGEST_LOG = 16_384  # pages of 4 KiB
 
-_METADATA = MetaData()
-_LEASES = Table(
-    "leases",
-    _METADATA,
-    Column("address", Integer, primary_key=True, autoincrement=False),
-    Column("htype", Integer, nullable=False),
-    Column("chaddr", LargeBinary, nullable=False),
-    Column("subnet", String, nullable=False),
-    Column("state", String, nullable=False),
-    Column("expires", Float, nullable=False),
-    Column("client_id", LargeBinary),
-    Column("uuid", String),
-)
-_INSERT = insert(_LEASES)
-_UPSERT = _INSERT.on_conflict_do_update(
-    index_elements=["address"],
-    set_={column.name: _INSERT.excluded[column.name] for column in _LEASES.columns if not column.primary_key},
-)
+_TABLE = """
+CREATE TABLE IF NOT EXISTS leases (
+  address INTEGER NOT NULL PRIMARY KEY,
+  htype INTEGER NOT NULL,
+  chaddr BLOB NOT NULL,
+  subnet VARCHAR NOT NULL,
+  state VARCHAR NOT NULL,
+  expires FLOAT NOT NULL,
+  client_id BLOB,
+  uuid VARCHAR
+)"""
+_COLUMNS = "address, htype, chaddr, subnet, state, expires, client_id, uuid"
+_PUT = f"INSERT OR REPLACE INTO leases ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+_DELETE = "DELETE FROM leases WHERE address = ?"
+_ALL = f"SELECT {_COLUMNS} FROM leases"
 
 
 class StoreError(Exception):
@@ -58,93 +41,96 @@ class Store:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._engine = _engine(path)
         try:
-            with self._engine.begin() as connection:
-                _prepare(connection, path)
-        except SQLAlchemyError as error:
+            self._database = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+            self._prepare()
+        except sqlite3.Error as error:
             raise self._error(error) from error
+
+    def _prepare(self) -> None:
+        execute = self._database.execute
+        execute("PRAGMA journal_mode=WAL")
+        # In WAL mode only FULL syncs every commit; an ACK promises that the lease outlives a power cut.
+        execute("PRAGMA synchronous=FULL")
+        # Moving the log into the table file takes as long as many commits: `tidy` does it beside, commits hardly ever.
+        execute(f"PRAGMA wal_autocheckpoint={LARGEST_LOG}")
+        version = execute("PRAGMA user_version").fetchone()[0]
+        if version > SCHEMA:
+            raise StoreError(
+                f"the lease database {self._path} was written by a newer version of kickfleet (schema {version},"
+                f" not {SCHEMA}); install that version again"
+            )
+        with self._database:
+            execute(_TABLE)
+            execute(f"PRAGMA user_version={SCHEMA}")
 
     def load(self) -> list[Lease]:
         """All records."""
         try:
-            with self._engine.connect() as connection:
-                return [_lease(row) for row in connection.execute(select(_LEASES))]
-        except (SQLAlchemyError, ValueError) as error:
+            return [_lease(row) for row in self._database.execute(_ALL)]
+        except (sqlite3.Error, ValueError) as error:
             raise self._error(error) from error
 
     def save(self, leases: Iterable[Lease]) -> None:
         """Write changed records in one transaction; they are on the disk when this returns."""
-        latest = {lease.address: lease for lease in leases}
-        kept = [_row(lease) for lease in latest.values() if lease.state is not State.FREE]
-        gone = [int(lease.address) for lease in latest.values() if lease.state is State.FREE]
+        self.write(leases)()
+
+    def write(self, leases: Iterable[Lease]) -> Callable[[], None]:
+        """Write changed records in one transaction that is still open: what is returned ends it, with its sync.
+
+        That may be called in another thread; until it has returned, nothing else may be done here.
+        """
+        latest = {int(lease.address): lease for lease in leases}
+        kept = [_row(number, lease) for number, lease in latest.items() if lease.state is not State.FREE]
+        gone = [(number,) for number, lease in latest.items() if lease.state is State.FREE]
         try:
-            with self._engine.begin() as connection:
-                if kept:
-                    connection.execute(_UPSERT, kept)
-                for address in gone:
-                    connection.execute(delete(_LEASES).where(_LEASES.c.address == address))
-        except SQLAlchemyError as error:
-            raise self._error(error) from error
+            self._database.execute("BEGIN IMMEDIATE")
+            self._database.executemany(_PUT, kept)
+            self._database.executemany(_DELETE, gone)
+        except sqlite3.Error as error:
+            raise self._taken_back(error) from error
+        return self._commit
+
+    def _commit(self) -> None:
+        try:
+            self._database.execute("COMMIT")
+        except sqlite3.Error as error:
+            raise self._taken_back(error) from error
+
+    def _taken_back(self, error: sqlite3.Error) -> StoreError:
+        with contextlib.suppress(sqlite3.Error):
+            self._database.rollback()
+        return self._error(error)
+
+    def tidy(self) -> None:
+        """Move the write-ahead log into the table, by a connection of its own; to be called in another thread."""
+        with contextlib.suppress(sqlite3.Error), contextlib.closing(sqlite3.connect(self._path)) as beside:
+            beside.execute("PRAGMA wal_checkpoint(PASSIVE)")
 
     def close(self) -> None:
         """Close the file."""
-        self._engine.dispose()
+        self._database.close()
 
     def _error(self, error: Exception) -> StoreError:
-        cause = getattr(error, "orig", None) or error
         return StoreError(
-            f"the lease database {self._path} cannot be used: {cause}. Free its disk, or make the folder writable;"
+            f"the lease database {self._path} cannot be used: {error}. Free its disk, or make the folder writable;"
             f" a damaged file is to be restored from a backup"
         )
 
 
-def _engine(path: Path) -> Engine:
-    # One connection, used from the service's one thread.
-    engine = create_engine(f"sqlite:///{path}", poolclass=StaticPool)
-
-    @event.listens_for(engine, "connect")
-    def _configure(connection: Any, _record: Any) -> None:
-        cursor = connection.cursor()
-        cursor.execute("PRAGMA journal_mode=WAL")
-        # In WAL mode only FULL syncs every commit; an ACK promises that the lease outlives a power cut.
-        cursor.execute("PRAGMA synchronous=FULL")
-        cursor.close()
-
-    return engine
+def _row(address: int, lease: Lease) -> tuple[object, ...]:
+    htype, chaddr = lease.hardware
+    return (address, htype, chaddr, lease.subnet, lease.state.value, lease.expires, lease.client_id, lease.uuid)
 
 
-def _prepare(connection: Connection, path: Path) -> None:
-    version = connection.exec_driver_sql("PRAGMA user_version").scalar_one()
-    if version > SCHEMA:
-        raise StoreError(
-            f"the lease database {path} was written by a newer version of kickfleet (schema {version}, not {SCHEMA});"
-            f" install that version again"
-        )
-    _METADATA.create_all(connection)
-    connection.exec_driver_sql(f"PRAGMA user_version={SCHEMA}")
-
-
-def _row(lease: Lease) -> dict[str, object]:
-    return {
-        "address": int(lease.address),
-        "htype": lease.hardware.htype,
-        "chaddr": lease.hardware.address,
-        "subnet": lease.subnet,
-        "state": lease.state.value,
-        "expires": lease.expires,
-        "client_id": lease.client_id,
-        "uuid": lease.uuid,
-    }
-
-
-def _lease(row: Row[Any]) -> Lease:
+def _lease(row: tuple[Any, ...]) -> Lease:
+    address, htype, chaddr, subnet, state, expires, client_id, uuid = row
     return Lease(
-        address=IPv4Address(row.address),
-        hardware=Hardware(row.htype, row.chaddr),
-        subnet=row.subnet,
-        state=State(row.state),
-        expires=row.expires,
-        client_id=row.client_id,
-        uuid=row.uuid,
+        address=address_of(address.to_bytes(4)),
+        hardware=Hardware(htype, chaddr),
+        subnet=subnet,
+        state=State(state),
+        expires=expires,
+        client_id=client_id,
+        uuid=uuid,
     )

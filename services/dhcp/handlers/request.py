@@ -95,7 +95,7 @@ def _record(exchange: Exchange, desk: Desk) -> Lease | None:
 
 
 def _grant(exchange: Exchange, desk: Desk, address: IPv4Address) -> None:
-    client = exchange.client
+    uuid = exchange.client.uuid
     lease = Lease(
         address=address,
         hardware=exchange.hardware,
@@ -103,7 +103,7 @@ def _grant(exchange: Exchange, desk: Desk, address: IPv4Address) -> None:
         state=State.BOUND,
         expires=exchange.now + exchange.subnet.lease_seconds,
         client_id=exchange.request.options.get(Option.CLIENT_IDENTIFIER),
-        uuid=str(client.uuid) if client.uuid else None,
+        uuid=str(uuid) if uuid else None,
     )
     exchange.changes += desk.allocation.leases.bind(lease)
     exchange.answer, exchange.yiaddr = MessageType.ACK, address

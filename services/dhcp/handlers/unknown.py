@@ -10,7 +10,7 @@ def admit_machine(exchange: Exchange, desk: Desk) -> None:
     if exchange.machine:
         return
     if desk.unknown.due((exchange.subnet.name, exchange.hardware), exchange.now):
-        client = exchange.client
+        client, uuid = exchange.client, exchange.client.uuid
         exchange.events.append(
             MachineUnknown(
                 **about_exchange(exchange),
@@ -18,7 +18,7 @@ def admit_machine(exchange: Exchange, desk: Desk) -> None:
                 client=client.kind,
                 arch=client.architecture.name if client.architecture else None,
                 vendor_class=client.vendor_class or None,
-                uuid=str(client.uuid) if client.uuid else None,
+                uuid=str(uuid) if uuid else None,
                 relay=exchange.relay,
             )
         )

@@ -5,7 +5,7 @@ import random
 import signal
 import sqlite3
 import sys
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from functools import partial
 from ipaddress import IPv4Address
@@ -138,7 +138,10 @@ class Disk:
         self.full = False
         self.saved: list[Lease] = []
 
-    def save(self, leases: Iterable[Lease]) -> None:
+    def save(self, leases: Iterable[Lease]) -> Callable[[], None]:
+        return partial(self.sync, list(leases))
+
+    def sync(self, leases: list[Lease]) -> None:
         if self.full:
             raise StoreError("the lease database cannot be used: disk full")
         self.saved += leases
@@ -150,7 +153,7 @@ async def test_no_answer_leaves_while_leases_cannot_be_stored() -> None:
     server = Server(
         lab.engine,
         save=disk.save,
-        record=events.append,
+        record=events.extend,
         told=lambda _: None,
         ready=lambda part, ok, _: parts.update({part: ok}),
         metrics=Metrics(CollectorRegistry()),
@@ -175,10 +178,14 @@ async def test_no_answer_leaves_while_leases_cannot_be_stored() -> None:
 
 async def test_many_answers_share_one_sync() -> None:
     """Everything that waits in the socket is one batch, and one transaction."""
-    lab, commits = Lab().declare(loopback(unknown="lease")), []
+    lab, commits = Lab().declare(loopback(unknown="lease")), list[list[Lease]]()
+
+    def save(leases: Iterable[Lease]) -> Callable[[], None]:
+        return lambda: commits.append(list(leases))
+
     server = Server(
         lab.engine,
-        save=lambda leases: commits.append(list(leases)),
+        save=save,
         record=lambda _: None,
         told=lambda _: None,
         ready=lambda *_: None,

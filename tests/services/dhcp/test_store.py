@@ -57,9 +57,8 @@ def test_a_later_record_replaces_an_earlier_and_a_free_one_removes_it(tmp_path: 
 def test_every_commit_is_synced(tmp_path: Path) -> None:
     """SQLite in WAL mode syncs each commit only with synchronous=FULL (2)."""
     store = Store(tmp_path / "leases.db")
-    with store._engine.connect() as connection:
-        assert connection.exec_driver_sql("PRAGMA synchronous").scalar_one() == 2
-        assert connection.exec_driver_sql("PRAGMA journal_mode").scalar_one() == "wal"
+    assert store._database.execute("PRAGMA synchronous").fetchone() == (2,)
+    assert store._database.execute("PRAGMA journal_mode").fetchone() == ("wal",)
     store.close()
 
 
@@ -86,8 +85,7 @@ def test_a_file_of_a_newer_version_is_left_alone(tmp_path: Path) -> None:
 
 def test_a_disk_that_takes_no_more_is_an_error_and_not_a_lease(tmp_path: Path) -> None:
     store = Store(tmp_path / "leases.db")
-    with store._engine.connect() as connection:
-        connection.exec_driver_sql("PRAGMA max_page_count=1")
+    store._database.execute("PRAGMA max_page_count=1")
     many = [replace(ONE, address=IPv4Address(number)) for number in range(5000)]
     with pytest.raises(StoreError, match="full"):
         store.save(many)
