@@ -4,7 +4,7 @@ MACHINES ?= 24
 RUNS ?= 1000000
 BIN := .venv/bin
 
-.PHONY: help demo up setup test check bench fuzz format docs clean
+.PHONY: help demo up setup test check bench bench-dhcp fuzz format docs clean
 .DEFAULT_GOAL := help
 
 help:
@@ -12,7 +12,7 @@ help:
 	@echo 'make setup               the virtual environment, with the kickfleet command in .venv/bin'
 	@echo 'make up                  the real thing, with kickfleet.toml'
 	@echo 'make test                checks and all tests that this machine allows'
-	@echo 'make bench               the benchmarks'
+	@echo 'make bench               the benchmarks; bench-dhcp: DHCP servers side by side (root, deploy/bench-packages.txt)'
 	@echo 'make fuzz [RUNS=1000000] decoders and protocol engines under a coverage-guided fuzzer'
 	@echo 'make format | docs       format the sources | renew what documents draw from the code'
 	@echo 'make clean               remove the virtual environment and caches; never var/'
@@ -36,6 +36,10 @@ test: check
 
 bench: .venv/.development
 	$(BIN)/python -m pytest -s -o timeout=1800 tests/bench/bench_*.py
+	$(BIN)/python -m tests.bench.dhcp
+
+bench-dhcp: .venv/.development
+	$(BIN)/python -m tests.bench.dhcp $(if $(SERVICE_PYTHON),--python $(SERVICE_PYTHON))
 
 fuzz: .venv/.development
 	$(BIN)/python -m tests.fuzz dhcp --runs $(RUNS)
