@@ -66,8 +66,7 @@ class Lease:
     uuid: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Offer:
+class Offer(NamedTuple):
     """An address that is kept for a client until it decides.
 
     `probed`: nobody else was found to use it. `sources` are what it is counted under, see services.dhcp.quota.
@@ -116,7 +115,10 @@ class Leases:
 
     def of(self, hardware: Hardware, network: IPv4Network) -> Lease | None:
         """The client's lease in a network: the bound one, else the one that it had last."""
-        found = [self._records[address] for address in self._addresses.get(hardware, ()) if address in network]
+        addresses = self._addresses.get(hardware)
+        if not addresses:
+            return None
+        found = [self._records[address] for address in addresses if address in network]
         held = [lease for lease in found if lease.state is not State.DECLINED]
         return max(held, key=lambda lease: (lease.state is State.BOUND, lease.expires), default=None)
 
@@ -174,13 +176,14 @@ class Leases:
             self._drop_offer(next(iter(self._offers)))
         self._offers[address] = Offer(address, hardware, subnet, now + OFFER_SECONDS, probed, sources)
         self._offered[hardware] = address
-        self._offers_from.update(sources)
+        if sources:
+            self._offers_from.update(sources)
         self._take(subnet, address)
 
     def mark_probed(self, address: IPv4Address) -> None:
         """Nobody else was found to use an offered address."""
         if offer := self._offers.get(address):
-            self._offers[address] = replace(offer, probed=True)
+            self._offers[address] = offer._replace(probed=True)
 
     def withdraw(self, hardware: Hardware) -> None:
         """Forget the offer to a client: it chose another server, or got its lease."""
@@ -200,6 +203,8 @@ class Leases:
                 self._taken.get(offer.subnet, set()).discard(address)
 
     def _forget_sources(self, offer: Offer) -> None:
+        if not offer.sources:
+            return
         self._offers_from.subtract(offer.sources)
         for source in offer.sources:
             if not self._offers_from[source]:

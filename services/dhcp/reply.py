@@ -1,6 +1,7 @@
 """From an answered Exchange to the octets that leave."""
 
 from collections.abc import Mapping
+from functools import lru_cache
 
 from libs.wire import WireError
 from libs.wire.dhcp import BOOTREPLY, NONE, Message, encode, encoded_size
@@ -78,8 +79,13 @@ def _refusal(exchange: Exchange) -> Message:
 def ordered(options: Mapping[int, bytes], request: Message) -> dict[int, bytes]:
     """Type, server, times and mask first, then as the client listed them (RFC 2132 section 9.8), then the rest."""
     wishes = request.options.get(Option.PARAMETER_REQUEST_LIST, b"")
-    order = dict.fromkeys((*_FIRST, *wishes, *options))
-    return {code: options[code] for code in order if code in options}
+    return {code: options[code] for code in _order(wishes, tuple(options))}
+
+
+@lru_cache(maxsize=512)
+def _order(wishes: bytes, codes: tuple[int, ...]) -> tuple[int, ...]:
+    # Whole fleets ask for the same, and get the same.
+    return tuple(code for code in dict.fromkeys((*_FIRST, *wishes, *codes)) if code in codes)
 
 
 def room(request: Message) -> int:
