@@ -68,9 +68,9 @@ class Committer:
         self._is_syncing = False
         if syncing.cancelled():
             return
-        error = syncing.exception()
-        if error is not None and not isinstance(error, StoreError):
-            raise error
+        fault = syncing.exception()
+        # Whatever went wrong, these leases are not known to be stored, and nobody is told that they are.
+        error = fault if fault is None or isinstance(fault, StoreError) else StoreError(f"the sync failed: {fault!r}")
         self._end(leases, outcomes, began, error)
         if self._outcomes and not self._is_syncing:
             self._start()

@@ -23,6 +23,7 @@ class Disk:
         self.groups: list[list[Lease]] = []
         self.go = threading.Semaphore(0)
         self.full = False
+        self.broken = False
 
     def save(self, leases: Iterable[Lease]) -> Callable[[], None]:
         group = list(leases)
@@ -31,6 +32,8 @@ class Disk:
             self.go.acquire()
             if self.full:
                 raise StoreError("disk full")
+            if self.broken:
+                raise RuntimeError("not foreseen")
             self.groups.append(group)
 
         return sync
@@ -103,4 +106,18 @@ async def test_leases_that_cannot_be_stored_do_not_fill_the_memory() -> None:
         house.disk.go.release()
         await until(lambda: house.told.count(False) > number, "the failure is told")  # noqa: B023
     assert len(house.committer._leases) == 1
+    house.close()
+
+
+async def test_a_fault_that_nobody_foresaw_counts_as_not_stored_and_the_leases_are_stored_with_the_next() -> None:
+    house = House()
+    house.disk.broken = True
+    house.add(lease(1), mark=1)
+    house.disk.go.release()
+    await until(lambda: house.outcomes == [(1, False)], "the fault is told")
+    house.disk.broken = False
+    house.add(lease(2), mark=2)
+    house.disk.go.release()
+    await until(lambda: house.outcomes[1:] == [(2, True)], "the next group is stored")
+    assert house.disk.groups == [[lease(1), lease(2)]]
     house.close()
