@@ -1,8 +1,11 @@
-"""What an HTTP application may know of the connection that a request came on: whether what was sent has arrived.
+"""What an HTTP application may do with the connection that a request came on: send files, know whether they arrived.
 
-A server that has given all octets to the kernel knows nothing of the client; TCP's acknowledgements do.
+The kernel takes a file's octets from its page cache to the socket (`sendfile`): none passes through Python. A server
+that has given all octets to the kernel knows nothing of the client; TCP's acknowledgements do.
 """
 
+import asyncio
+import errno
 import fcntl
 import os
 import socket
@@ -12,13 +15,16 @@ import termios
 from asyncio import BaseTransport, Transport
 from collections.abc import Mapping
 from dataclasses import dataclass
+from io import FileIO
 from typing import Any, cast
 
+import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 EXTENSION = "kickfleet.connection"
 SILENCE = 120  # seconds after which a peer that acknowledges nothing is given up
 _INFO = struct.Struct("@B119xQ")  # struct tcp_info (linux/tcp.h): tcpi_state, tcpi_bytes_acked
+SLICE = 8 * 1024 * 1024  # octets of a file that are given to the kernel at once, after a look whether it has them
 _CLOSED = 7  # TCP_CLOSE (net/tcp_states.h): nothing can be acknowledged any more
 
 
@@ -57,21 +63,86 @@ class Mark:
         return int(count)
 
 
+class _Octets(bytes):
+    """Stands for a file's octets where HTTP's framing counts them: it has their number and nothing else."""
+
+    _count: int
+
+    @classmethod
+    def counted(cls, count: int) -> "_Octets":
+        """So many octets."""
+        made = cls()
+        made._count = count
+        return made
+
+    def __len__(self) -> int:
+        return self._count
+
+
 @dataclass(frozen=True)
 class Connection:
     """One client's connection."""
 
     transport: Transport
+    framing: h11.Connection | None = None
+
+    @property
+    def tells(self) -> bool:
+        """Whether the system tells what the peer has acknowledged."""
+        return sys.platform == "linux"
 
     def mark(self) -> Mark | None:
-        """Mark the place behind all that was sent so far; None where the connection is gone already."""
-        return None if self.transport.get_extra_info("socket").fileno() < 0 else Mark(self.transport)
+        """Mark the place behind all that was sent so far; None where the connection is gone, or nothing is told."""
+        gone = self.transport.get_extra_info("socket").fileno() < 0
+        return None if gone or not self.tells else Mark(self.transport)
+
+    async def send_file(self, file: FileIO, start: int, end: int) -> int:
+        """Send the octets `start` to `end` as a part of the running response's body; returns how many were sent.
+
+        They are fewer where the file or the connection ended before. The response has a Content-Length.
+        """
+        if self.framing is None or self.transport.is_closing():
+            return 0
+        octets = _Octets.counted(end - start)
+        if self.framing.send_with_data_passthrough(h11.Data(data=octets)) != [octets]:
+            raise RuntimeError("a file is sent in a response without Content-Length")
+        file.seek(start)
+        try:
+            while (at := file.tell()) < end:
+                upto = min(at + SLICE, end)
+                await _in_memory(file, at, upto)
+                if not await asyncio.get_running_loop().sendfile(self.transport, file, at, upto - at):
+                    break
+        except (OSError, RuntimeError):  # the client is gone; RuntimeError: it was already before a slice
+            pass
+        return file.tell() - start
+
+
+async def _in_memory(file: FileIO, start: int, end: int) -> None:
+    """Have a slice in the page cache without holding up the event loop, as `sendfile` would while it reads a disk."""
+    if hasattr(os, "preadv") and not _cached(file.fileno(), start, end):
+        await asyncio.to_thread(_load, file.fileno(), start, end)
+
+
+def _cached(descriptor: int, start: int, end: int) -> bool:
+    try:
+        for place in (start, end - 1):
+            os.preadv(descriptor, [bytearray(1)], place, getattr(os, "RWF_NOWAIT", 0))
+    except OSError as error:
+        return error.errno != errno.EAGAIN  # a file system that cannot tell (EOPNOTSUPP) is not asked further
+    return True
+
+
+def _load(descriptor: int, start: int, end: int) -> None:
+    """Have a slice read ahead, and return when its last octet is there."""
+    os.posix_fadvise(descriptor, start, end - start, os.POSIX_FADV_WILLNEED)
+    os.pread(descriptor, 1, end - 1)
 
 
 def connection_of(scope: Mapping[str, Any]) -> Connection | None:
-    """The connection of a request; None under another server, or on a system that does not tell (other than Linux)."""
+    """The connection of a request; None under another server than ours."""
     found = (scope.get("extensions") or {}).get(EXTENSION)
-    return found if isinstance(found, Connection) and sys.platform == "linux" else None
+    return found if isinstance(found, Connection) else None
 
 
 class Protocol(H11Protocol):
@@ -85,7 +156,7 @@ class Protocol(H11Protocol):
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if hasattr(socket, "TCP_USER_TIMEOUT"):
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, SILENCE * 1000)
-        application, connection = self.app, Connection(transport)
+        application, connection = self.app, Connection(transport, self.conn)
 
         async def with_connection(scope: Any, receive: Any, send: Any) -> None:
             scope["extensions"] = {**(scope.get("extensions") or {}), EXTENSION: connection}

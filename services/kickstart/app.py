@@ -47,8 +47,8 @@ class _Sending(Response):
         self._outgoing = outgoing
         self._metrics = metrics
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        delivery = await deliver(self._outgoing.response, scope, receive, send)
+    async def __call__(self, scope: Scope, _receive: Receive, send: Send) -> None:
+        delivery = await deliver(self._outgoing.response, scope, send)
         if delivery:
             self._metrics.octets(delivery.sent)
             self._outgoing.after(delivery)

@@ -1,13 +1,24 @@
 """Sends one HTTP response and finds out whether it arrived: whether the client has acknowledged its last octet."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from io import FileIO
+from pathlib import Path
 
-from libs.connection import Mark, connection_of
-from libs.status import Receive, Scope, Send
+from libs.connection import Connection, Mark, connection_of
+from libs.status import Scope, Send
 
 POLL = (0.002, 0.1)  # seconds between two looks at what is acknowledged: the first, and the longest
+
+
+@dataclass(frozen=True)
+class FilePart:
+    """The octets of a file from `start` to `end`."""
+
+    file: Path
+    start: int
+    end: int
 
 
 @dataclass(frozen=True)
@@ -17,7 +28,7 @@ class Response:
     status: int
     headers: Sequence[tuple[str, str]]
     length: int | None
-    body: AsyncIterator[bytes] | None = None
+    body: bytes | FilePart | None = None
 
 
 @dataclass(frozen=True)
@@ -29,15 +40,11 @@ class Delivery:
     seconds: float
 
 
-async def whole(body: bytes) -> AsyncIterator[bytes]:
-    """A body that is at hand."""
-    yield body
-
-
-async def deliver(response: Response, scope: Scope, receive: Receive, send: Send) -> Delivery | None:
+async def deliver(response: Response, scope: Scope, send: Send) -> Delivery | None:
     """Send a response as an ASGI application does; None where it has no body to arrive.
 
-    A body that ends early ends the connection, so that the client does not take it for whole.
+    A body that ends early ends the connection, so that the client does not take it for whole. Raises RuntimeError under
+    another server than ours.
     """
     loop = asyncio.get_running_loop()
     began = loop.time()
@@ -48,32 +55,27 @@ async def deliver(response: Response, scope: Scope, receive: Receive, send: Send
         await send({"type": "http.response.body", "body": b""})
         return None
     connection = connection_of(scope)
-    gone = asyncio.create_task(_disconnected(receive))
-    try:
-        sent = await _send_body(response.body, send, gone)
-    finally:
-        gone.cancel()
+    if connection is None:
+        raise RuntimeError("the HTTP server does not tell on which connection a request came")
+    sent = await _send_body(response.body, connection, send)
     if sent < (response.length or 0):
         return Delivery(sent, False, loop.time() - began)
-    mark = connection.mark() if connection else None
+    mark = connection.mark()
     await send({"type": "http.response.body", "body": b""})
-    arrived = await _arrived(mark) if mark else connection is None and not gone.done()
+    arrived = await _arrived(mark) if mark else not connection.tells and not connection.transport.is_closing()
     return Delivery(sent, arrived, loop.time() - began)
 
 
-async def _send_body(body: AsyncIterator[bytes], send: Send, gone: "asyncio.Task[None]") -> int:
-    sent = 0
-    async for chunk in body:
-        if gone.done():
-            break
-        await send({"type": "http.response.body", "body": chunk, "more_body": True})
-        sent += len(chunk)
-    return sent
-
-
-async def _disconnected(receive: Receive) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass
+async def _send_body(body: bytes | FilePart, connection: Connection, send: Send) -> int:
+    if isinstance(body, bytes):
+        await send({"type": "http.response.body", "body": body, "more_body": True})
+        return len(body)
+    try:
+        file = await asyncio.to_thread(FileIO, body.file)
+    except OSError:
+        return 0
+    with file:
+        return await connection.send_file(file, body.start, body.end)
 
 
 async def _arrived(mark: Mark) -> bool:

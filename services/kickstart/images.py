@@ -1,16 +1,12 @@
 """Images by HTTP: kernels, initial ram disks and install trees, whole or in ranges, never from outside their folder."""
 
-import asyncio
-import os
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from email.utils import formatdate
 from pathlib import Path
 
-from services.kickstart.delivery import Response
+from services.kickstart.delivery import FilePart, Response
 from services.kickstart.ranges import Unsatisfiable, parse_range
-
-CHUNK = 256 * 1024
 
 
 class NotThere(Exception):
@@ -80,8 +76,8 @@ class Part:
             return Response(self.status, self.headers, None)
         if self.status == 416:
             return Response(self.status, self.headers, 0)
-        length = self.end - self.start
-        return Response(self.status, self.headers, length, _chunks(self.file.file, self.start, length))
+        part = FilePart(self.file.file, self.start, self.end)
+        return Response(self.status, self.headers, self.end - self.start, part)
 
 
 def part_for(file: ImageFile, headers: Mapping[str, str]) -> Part:
@@ -106,18 +102,3 @@ def part_for(file: ImageFile, headers: Mapping[str, str]) -> Part:
 
 def _same(file: ImageFile, if_range: str | None) -> bool:
     return if_range in (None, file.etag, formatdate(file.modified // 10**9, usegmt=True))
-
-
-async def _chunks(file: Path, start: int, length: int) -> AsyncIterator[bytes]:
-    """The octets, read beside the event loop. A file that shrinks or fails meanwhile ends early."""
-    descriptor = await asyncio.to_thread(os.open, file, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        end = start + length
-        while start < end:
-            chunk = await asyncio.to_thread(os.pread, descriptor, min(CHUNK, end - start), start)
-            if not chunk:
-                return
-            start += len(chunk)
-            yield chunk
-    finally:
-        os.close(descriptor)

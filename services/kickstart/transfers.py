@@ -21,7 +21,7 @@ from libs.events import (
 )
 from libs.mac import MacError, parse_mac
 from services.kickstart import bootconfig, images
-from services.kickstart.delivery import Delivery, Response, whole
+from services.kickstart.delivery import Delivery, Response
 from services.kickstart.fleet import Fleet
 from services.kickstart.images import ImageFile, NotThere, Part
 from services.kickstart.installs import InstallEnded
@@ -171,4 +171,4 @@ def _text(text: str, arrived: Callable[[Delivery], None]) -> Outgoing:
         if delivery.arrived:
             arrived(delivery)
 
-    return Outgoing(Response(200, PLAIN, len(body), whole(body)), after)
+    return Outgoing(Response(200, PLAIN, len(body), body), after)

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from libs.connection import SLICE
 from libs.desired import LEASES, LeaseDocument
 from services.kickstart.images import NotThere, clean, find
 from services.kickstart.ranges import MAX_CLIENTS, Coverage, Unsatisfiable, merged, parse_range
@@ -132,6 +133,34 @@ async def test_a_whole_file_and_its_head(house: World) -> None:
         assert "transfer-encoding" not in whole.headers
         assert whole.headers["accept-ranges"] == "bytes"
     assert (await house.http.get("/images/rocky-9/empty")).content == b""
+
+
+async def test_a_file_of_many_slices_comes_from_the_disk_as_from_memory(house: World) -> None:
+    content = os.urandom(2 * SLICE + 12345)
+    file = tree(house) / "install.img"
+    file.write_bytes(content)
+    with file.open("rb") as opened:
+        os.fsync(opened)
+        os.posix_fadvise(opened.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+    url = "/images/rocky-9/install.img"
+    assert (await house.http.get(url)).content == content
+    for start, end in ((0, SLICE), (SLICE - 1, SLICE + 1), (SLICE, 2 * SLICE), (5, 2 * SLICE + 5)):
+        part = await house.http.get(url, headers={"range": f"bytes={start}-{end - 1}"})
+        assert part.content == content[start:end]
+
+
+async def test_a_file_that_shrinks_ends_the_connection(house: World) -> None:
+    """The client is to see that it has not got everything, and so is whoever reads the events."""
+    file = tree(house) / "images/pxeboot/vmlinuz"
+    size = 64 * 1024 * 1024  # more than the buffers of both kernels hold
+    os.truncate(file, size)
+    await house.order(address="127.0.0.1")
+    reader, _writer = await _ask(house, f"/{KERNEL}")
+    await reader.readuntil(b"\r\n\r\n")
+    os.truncate(file, 5000)
+    assert len(await reader.read()) < size
+    assert (await house.until_event("transfer.failed")).reason == "aborted"
+    assert not house.tape.of("kernel.fetched")
 
 
 async def test_a_part_of_a_file(house: World) -> None:
