@@ -15,6 +15,7 @@ from services.dhcp.engine import Batch, Engine
 from services.dhcp.exchange import Datagram, Desk, Reply
 from services.dhcp.fleet import Fleet
 from services.dhcp.leases import Lease, Leases, State
+from tests.services.dhcp.wire import Wire
 
 SERVER = IPv4Address("10.77.0.2")
 RELAY = IPv4Address("10.88.0.1")
@@ -72,6 +73,21 @@ def by_number(options: Options) -> dict[int, bytes]:
 def address(text: str) -> bytes:
     """An address as an option's value."""
     return IPv4Address(text).packed
+
+
+@dataclass
+class Carrier:
+    """What packets travel by: cables and sockets, or nothing between a test and the engine."""
+
+    wire: Wire | None = None
+
+
+carrier = Carrier()
+
+
+def carries(datagram: Datagram) -> bool:
+    """Whether a kernel lets it through at all: with no source, broadcasts alone; nothing from a loopback address."""
+    return not datagram.source.is_loopback and (datagram.source != NONE or datagram.destination == EVERYONE)
 
 
 @dataclass
@@ -134,7 +150,10 @@ class Lab:
     def put(self, request: Message | bytes, **arrival: Any) -> Answer:
         """One request in. By default it was broadcast on eth1; see Datagram for what else it may be."""
         data = request if isinstance(request, bytes) else encode(request)
-        return self.settle(self.engine.handle([self.datagram(data, **arrival)], self.now))
+        datagram = self.datagram(data, **arrival)
+        if carrier.wire and carries(datagram):
+            datagram = carrier.wire.carry(datagram)
+        return self.settle(self.engine.handle([datagram], self.now))
 
     def datagram(self, data: bytes, **arrival: Any) -> Datagram:
         """Octets as they come in."""
@@ -156,7 +175,9 @@ class Lab:
             if lease.state is State.FREE:
                 del self.stored[lease.address]
         reply = batch.replies[0] if batch.replies else None
-        return Answer(batch, reply, decode(reply.data) if reply else None)
+        if not reply:
+            return Answer(batch, None, None)
+        return Answer(batch, reply, decode(carrier.wire.answer(reply) if carrier.wire else reply.data))
 
     def unicast(self, request: Message, source: str = "10.77.0.100") -> Answer:
         """A request that was sent to our own address."""

@@ -113,7 +113,7 @@ class Link:
     @contextmanager
     def frames(self) -> Iterator[socket.socket]:
         """A socket that sees every frame on the client's interface from now on."""
-        with _inside(self.client):
+        with inside(self.client):
             ear = socket.socket(socket.AF_PACKET, socket.SOCK_RAW | socket.SOCK_NONBLOCK, socket.htons(_ETHERTYPES))
         with ear:
             ear.bind((CLIENT_INTERFACE, _ETHERTYPES))
@@ -122,18 +122,19 @@ class Link:
     @contextmanager
     def inside_client(self) -> Iterator[None]:
         """The calling thread is on the client's side: a socket opened now belongs there for good."""
-        with _inside(self.client):
+        with inside(self.client):
             yield
 
     @contextmanager
     def entered(self) -> Iterator[None]:
         """The calling thread, and what it starts, is on the server's side."""
-        with _inside(self.server):
+        with inside(self.server):
             yield
 
 
 @contextmanager
-def _inside(namespace: str) -> Iterator[None]:
+def inside(namespace: str) -> Iterator[None]:
+    """The calling thread, and what it starts, is in the namespace."""
     with Path("/proc/thread-self/ns/net").open("rb") as outer, Path("/run/netns", namespace).open("rb") as inner:
         _enter(inner.fileno())
         try:
