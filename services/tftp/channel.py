@@ -1,17 +1,18 @@
-"""One transfer on the network: its socket, its client, and who is told when something happens."""
+"""One transfer on the network: its lane, its client, and who is told when something happens."""
 
-import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import inf
+from typing import TYPE_CHECKING
 
-from libs.wire.tftp import Error, ErrorCode, Opcode, Request
+from libs.wire.tftp import Error, ErrorCode, Request
+from services.tftp.native import address_of
 from services.tftp.session import Burst, Transfer
 from services.tftp.sources import Found
-from services.tftp.transmit import Address, transmit
+from services.tftp.transmit import Address
 
-_LARGEST_DATAGRAM = 2048  # octets: clients send acknowledgements and errors
-_STRAY = Error(ErrorCode.UNKNOWN_TRANSFER_ID, "unknown transfer").encode()
+if TYPE_CHECKING:
+    from services.tftp.lane import Lane
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,34 +32,35 @@ class Job:
 
 
 class Channel:
-    """Joins a transfer to its socket. `changed(channel)` is called after everything that may move its deadline."""
+    """Joins a transfer to its lane. `changed(channel)` is called after everything that may move its deadline."""
 
-    __slots__ = ("_changed", "_clock", "_sock", "job", "scheduled", "strays", "transfer")
+    __slots__ = ("_changed", "_clock", "client", "job", "lane", "name", "name_at", "scheduled", "segments", "transfer")
 
     def __init__(
         self,
         job: Job,
         transfer: Transfer,
-        sock: socket.socket,
+        lane: "Lane",
+        name: bytes,
         clock: Callable[[], float],
         changed: "Callable[[Channel], None]",
     ) -> None:
         self.job = job
         self.transfer = transfer
         self.scheduled = inf
-        self.strays = 0
-        self._sock = sock
+        self.lane = lane
+        self.name = name  # the client's raw address
+        self.name_at = address_of(name)
+        self.client = job.client
+        self.segments = True
         self._clock = clock
         self._changed = changed
+        lane.channels[name] = self
 
     @property
     def deadline(self) -> float:
         """When `expire` wants to be called; infinity when the transfer is over."""
         return inf if self.transfer.ending else self.transfer.deadline
-
-    def fileno(self) -> int:
-        """The socket's descriptor, for the event loop."""
-        return self._sock.fileno()
 
     def begin(self) -> None:
         """Send the first packet."""
@@ -68,37 +70,37 @@ class Channel:
         """The client sent its request again."""
         self._send(self.transfer.repeat(self._clock()))
 
-    def readable(self) -> None:
-        """A datagram is there."""
-        try:
-            raw, sender = self._sock.recvfrom(_LARGEST_DATAGRAM)
-        except OSError:
-            return
-        if sender != self.job.client:
-            self._turn_away(raw, sender)
-            return
-        self._send(self.transfer.receive(raw, self._clock()))
+    def acknowledge(self, number: int, now: float) -> None:
+        """The client acknowledged a block."""
+        burst = self.transfer.acknowledge(number, now)
+        if burst:
+            self.lane.send(self, burst)
+        if self.transfer.ending or self.transfer.deadline < self.scheduled:
+            self._changed(self)
+
+    def hear(self, raw: bytes, now: float) -> None:
+        """The client sent something else."""
+        self._send(self.transfer.receive(raw, now))
 
     def expire(self) -> None:
         """The deadline has passed."""
         self._send(self.transfer.expire(self._clock()))
 
+    def spoilt(self) -> None:
+        """The file cannot be read any more as it was."""
+        if not self.transfer.ending:
+            self._send(self.transfer.changed())
+
     def close(self) -> None:
         """Give everything back."""
-        self._sock.close()
+        self.lane.leave(self)
         self.job.found.content.close()
 
     def say(self, message: str) -> None:
         """Tell the client that the transfer is over."""
-        transmit(self._sock, [Error(ErrorCode.UNDEFINED, message).encode()], self.job.client)
+        self.lane.send(self, (Error(ErrorCode.UNDEFINED, message).encode(),))
 
-    def _send(self, burst: Burst) -> None:
+    def _send(self, burst: Burst | Sequence[bytes]) -> None:
         if burst:
-            transmit(self._sock, burst, self.job.client)
+            self.lane.send(self, burst)
         self._changed(self)
-
-    def _turn_away(self, raw: bytes, sender: Address) -> None:
-        """A stray learns that it is one (RFC 1350 section 4); an error is never answered by an error."""
-        self.strays += 1
-        if raw[:2] != Opcode.ERROR.to_bytes(2):
-            transmit(self._sock, [_STRAY], sender)

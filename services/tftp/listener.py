@@ -10,9 +10,10 @@ from libs.settings import HostPort
 from services.tftp.transmit import Address
 
 LARGEST_REQUEST = 2048  # octets
-RECEIVE_BUFFER = 4 * 1024 * 1024  # a rack that is switched on asks at once
+BUFFER = 4 * 1024 * 1024  # octets: a rack that is switched on asks at once
 _ANCILLARY_ROOM = 256
 _IP_PKTINFO = 8  # linux/in.h; the socket module names it from Python 3.12 on
+_SO_SNDBUFFORCE, _SO_RCVBUFFORCE = 32, 33  # asm-generic/socket.h
 _SIOCGIFMTU = 0x8921  # linux/sockios.h
 _INFO = struct.Struct("=i4s4s")  # struct in_pktinfo: interface, our address, the header's destination
 _INFO6 = struct.Struct("=16si")  # struct in6_pktinfo: destination, interface
@@ -35,6 +36,10 @@ class Arrival:
         """The client's address; an IPv4 one in IPv4's spelling, also on a socket for both."""
         return self.client[0].removeprefix("::ffff:").partition("%")[0]
 
+    def client_on(self, sock: socket.socket) -> Address:
+        """The client as the socket of its transfer sees it."""
+        return (self.ip, self.client[1]) if sock.family == socket.AF_INET else self.client
+
 
 def listen(address: HostPort) -> socket.socket:
     """Open the socket for requests. Raises OSError."""
@@ -42,7 +47,7 @@ def listen(address: HostPort) -> socket.socket:
     sock = socket.socket(family, socket.SOCK_DGRAM)
     try:
         sock.setblocking(False)
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
+        widen(sock)
         if family == socket.AF_INET6:
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVPKTINFO, 1)
@@ -87,6 +92,15 @@ def answer(sock: socket.socket, arrival: Arrival, packet: bytes) -> None:
     sock.sendmsg([packet], [info], 0, arrival.client)
 
 
+def widen(sock: socket.socket) -> None:
+    """Room for many clients' datagrams, both ways: beyond the system's limit where this process may."""
+    for force, plain in ((_SO_RCVBUFFORCE, socket.SO_RCVBUF), (_SO_SNDBUFFORCE, socket.SO_SNDBUF)):
+        try:
+            sock.setsockopt(socket.SOL_SOCKET, force, BUFFER)
+        except OSError:
+            sock.setsockopt(socket.SOL_SOCKET, plain, BUFFER)
+
+
 def transfer_socket(arrival: Arrival) -> socket.socket:
     """A socket with a port of its own on the address that was asked. Raises OSError.
 
@@ -96,6 +110,7 @@ def transfer_socket(arrival: Arrival) -> socket.socket:
     sock = socket.socket(socket.AF_INET6 if six else socket.AF_INET, socket.SOCK_DGRAM)
     try:
         sock.setblocking(False)
+        widen(sock)
         if six:
             scope = arrival.interface if ip_address(arrival.local).is_link_local else 0
             sock.bind((arrival.local, 0, 0, scope))

@@ -82,8 +82,6 @@ class Reports:
         self._transfers.labels(ending.how.value, kind).inc()
         self._bytes.inc(transfer.delivered)
         self._retransmits.inc(transfer.retransmits)
-        if channel.strays:
-            self.dropped("stray", channel.strays)
         if transfer.round_trip.smoothed:
             self._round_trip.observe(transfer.round_trip.smoothed)
         if ending.how is End.COMPLETED:

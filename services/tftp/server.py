@@ -12,14 +12,15 @@ from services.tftp.channel import Channel, Job
 from services.tftp.content import Content, ContentChangedError, TextContent, netascii
 from services.tftp.deadlines import Deadlines
 from services.tftp.errors import ChangingError, ModeError, NotServedError, TooLargeForTextError, WritingError
+from services.tftp.lane import Lanes
 from services.tftp.limits import Limits, Recent
-from services.tftp.listener import Arrival, answer, receive, room, transfer_socket
+from services.tftp.listener import Arrival, answer, receive, room
 from services.tftp.negotiate import negotiate
 from services.tftp.paths import normalise
 from services.tftp.reports import Reports
 from services.tftp.session import End, Ending, Transfer
 from services.tftp.sources import Sources
-from services.tftp.transmit import Address
+from services.tftp.transmit import Address, Way
 
 REQUESTS_AT_ONCE = 64  # before running transfers have their turn
 LARGEST_TEXT = 8 * 1024 * 1024  # octets, in netascii
@@ -29,7 +30,7 @@ Key = tuple[Address, str]
 
 
 class Server:
-    """Serves files on one socket for requests and one more for each transfer."""
+    """Serves files: one socket for requests, and a few on each address that was asked, which transfers share."""
 
     def __init__(
         self,
@@ -37,6 +38,7 @@ class Server:
         sources: Sources,
         reports: Reports,
         limits: Limits | None = None,
+        way: Way | None = None,
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self._sock = sock
@@ -44,6 +46,7 @@ class Server:
         self._reports = reports
         self._limits = limits or Limits()
         self._deadlines: Deadlines[Channel] = Deadlines(self._loop, Channel.expire)
+        self._lanes = Lanes(self._loop, lambda: reports.dropped("stray"), way)
         self._channels: dict[Key, Channel] = {}
         self._of_address: dict[str, dict[Key, Channel]] = {}
         self._unproved: deque[Channel] = deque()  # oldest first; those that have answered since are passed over
@@ -120,15 +123,15 @@ class Server:
             if request.mode == "netascii":
                 found = replace(found, content=_as_text(found.content))
             terms = negotiate(request.options, size=found.content.size, room=room(self._sock, arrival))
-            sock = transfer_socket(arrival)
+            lane, name = self._lanes.join(arrival)
             undo.pop_all()
         now = self._loop.time()
         job = Job(request, key[1], found, arrival.client, arrival.ip, self._completed.has(key, now))
-        channel = Channel(job, Transfer(found.content, terms, now), sock, self._loop.time, self._changed)
+        channel = Channel(job, Transfer(found.content, terms, now), lane, name, self._loop.time, self._changed)
+        channel.client = arrival.client_on(lane.sock)
         self._channels[key] = channel
         self._of_address.setdefault(arrival.ip, {})[key] = channel
         self._unproved.append(channel)
-        self._loop.add_reader(sock, channel.readable)
         channel.begin()
 
     def _has_room(self, ip: str) -> bool:
@@ -156,11 +159,12 @@ class Server:
     def _end(self, channel: Channel, ending: Ending) -> None:
         channel.transfer.ending = ending
         key, ip, now = (channel.job.client, channel.job.path), channel.job.ip, self._loop.time()
+        if self._channels.get(key) is not channel:
+            return  # it ended while its datagrams were leaving
         del self._channels[key]
         del self._of_address[ip][key]
         if not self._of_address[ip]:
             del self._of_address[ip]
-        self._loop.remove_reader(channel.fileno())
         channel.close()
         if ending.how is End.COMPLETED:
             self._completed.add(key, now)

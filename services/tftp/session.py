@@ -20,8 +20,8 @@ from dataclasses import dataclass
 from enum import Enum
 
 from libs.wire import WireError
-from libs.wire.tftp import Error, ErrorCode, OptionAck, acknowledged, data_header, decode
-from services.tftp.content import Content, ContentChangedError
+from libs.wire.tftp import Error, ErrorCode, OptionAck, acknowledged, decode
+from services.tftp.content import Content, ContentChangedError, Window
 from services.tftp.negotiate import Terms
 from services.tftp.roundtrip import RoundTrip
 
@@ -133,9 +133,13 @@ class Transfer:
         if number < 0:
             self._other(raw)
             return NOTHING
+        return self.acknowledge(number, now)
+
+    def acknowledge(self, number: int, now: float) -> Burst:
+        """The client acknowledged the block with this number on the wire; what is to be sent now."""
         ahead = (number - self._acked) & 0xFFFF
         # 0 is good news once: as the answer to an OACK, when no block was sent yet.
-        if ahead > self._last - self._acked or (ahead == 0 and self._last):
+        if ahead > self._last - self._acked or (not ahead and self._last):
             return NOTHING
         if self._measured:
             self.round_trip.measure(now - self._sent_at)
@@ -199,27 +203,34 @@ class Transfer:
         probe = self.terms.tells_size and not self.confirmed and packet.code in _PROBES
         self.ending = Ending(End.PROBED if probe else End.ABORTED, f"code {packet.code}: {packet.message}")
 
+    def changed(self) -> Burst:
+        """The file is no longer what it was: the transfer ends, and the client is told."""
+        self.ending = Ending(End.ABORTED, "the file changed during the transfer")
+        return (Error(ErrorCode.UNDEFINED, "the file changed, ask for it again").encode(),)
+
     def _window(self, now: float) -> Burst:
         """The blocks after the acknowledged one, as many as the window takes."""
-        blksize = self.terms.blksize
         first = self._acked + 1
-        self._last = min(self._acked + self.terms.windowsize, self._total)
-        again = min(self._furthest, self._last) - first + 1
+        last = self._last = min(self._acked + self.terms.windowsize, self._total)
+        again = min(self._furthest, last) - self._acked
         if again > 0:
             self.retransmits += again
-        self._furthest = max(self._furthest, self._last)
-        self._under_way(now, measured=again <= 0)
+        if last > self._furthest:
+            self._furthest = last
+        self._sent_at = now
+        self._measured = again <= 0
+        self.deadline = now + self.round_trip.wait
+        window = Window(self._content, self.terms.blksize, first, last - self._acked)
+        return window if last < self._total else self._last_window(window)
+
+    def _last_window(self, window: Window) -> Burst:
+        """The end of the file is read before the file is looked at: what leaves belongs to what was checked."""
         try:
-            octets = self._content.read((first - 1) * blksize, (self._last - self._acked) * blksize)
-            if self._last == self._total:
-                self._content.check()
+            datagrams = list(window)
+            self._content.check()
         except ContentChangedError:
-            self.ending = Ending(End.ABORTED, "the file changed during the transfer")
-            return (Error(ErrorCode.UNDEFINED, "the file changed, ask for it again").encode(),)
-        if first == self._last:
-            return (data_header(first) + octets,)
-        starts = range(0, (self._last - self._acked) * blksize, blksize)
-        return [data_header(block) + octets[at : at + blksize] for block, at in enumerate(starts, start=first)]
+            return self.changed()
+        return datagrams
 
     def _under_way(self, now: float, *, measured: bool) -> None:
         self._sent_at = now

@@ -22,6 +22,7 @@ from services.tftp.listener import listen
 from services.tftp.reports import Reports
 from services.tftp.server import Server
 from services.tftp.sources import Sources
+from services.tftp.transmit import Way
 from tests.support.waiting import PATIENCE, until
 
 Address = tuple[str, int]
@@ -83,7 +84,9 @@ class Rig:
 
 
 @contextlib.asynccontextmanager
-async def rig(folder: Path, *, host: str = "127.0.0.1", limits: Limits | None = None) -> AsyncIterator[Rig]:
+async def rig(
+    folder: Path, *, host: str = "127.0.0.1", limits: Limits | None = None, way: Way | None = None
+) -> AsyncIterator[Rig]:
     """A server with `folder`/loaders and `folder`/images."""
     events: list[Event] = []
     registry = CollectorRegistry()
@@ -91,7 +94,7 @@ async def rig(folder: Path, *, host: str = "127.0.0.1", limits: Limits | None = 
     sources = Sources(fleet, Library(), images=folder / "images", folders=[folder / "loaders"])
     sock = listen(HostPort(host, 0))
     address: Address = sock.getsockname()[:2]
-    server = Server(sock, sources, Reports(events.append, structlog.get_logger(), registry), limits)
+    server = Server(sock, sources, Reports(events.append, structlog.get_logger(), registry), limits, way)
     server.start()
     try:
         yield Rig(folder, address, fleet, server, registry, events)

@@ -1,0 +1,1 @@
+"""TFTP servers side by side: ours, tftpd-hpa, atftpd, dnsmasq and tftpy, under a load generator in C."""
