@@ -16,14 +16,14 @@ SUBJECT = "kickfleet.rpc.dhcp.release"
 
 
 def answering(
-    release: Callable[[IPv4Address], Awaitable[list[Lease]]],
+    release: Callable[[IPv4Address], list[Lease]],
 ) -> Callable[[dict[str, Any]], Awaitable[dict[str, Any]]]:
     """The bus's handler around the server's `release`."""
 
     async def answer(question: dict[str, Any]) -> dict[str, Any]:
         try:
             address = IPv4Address(str(question["address"]))
-            return {"released": [_shown(lease) for lease in await release(address)]}
+            return {"released": [_shown(lease) for lease in release(address)]}
         except (KeyError, TypeError, AddressValueError):
             return {"error": "`address` must be an IPv4 address, as in 10.77.0.100"}
         except StoreError as error:

@@ -1,8 +1,8 @@
 """The shell around the engine: sockets in, disk, events and sockets out, in that order.
 
-At each wake-up what waits in the sockets is one batch. Its leases are stored with those of other batches by one sync,
-see services.dhcp.commit, and only then its answers leave. Storing before answering costs a storm of machines hardly
-more than a single one.
+At each wake-up everything that waits in the sockets is one batch: one transaction with one sync stores the leases of
+all of it, and while that lasts the kernel's buffer gathers the next batch. Storing before answering costs a storm
+of machines hardly more than a single one.
 """
 
 import asyncio
@@ -11,7 +11,6 @@ import socket
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from functools import partial
 from ipaddress import IPv4Address
 
 from structlog.typing import FilteringBoundLogger
@@ -21,7 +20,6 @@ from libs.settings import HostPort
 from libs.wire.arp import Sighting
 from libs.wire.dhcp_options import MessageType
 from services.dhcp.arp import Prober
-from services.dhcp.commit import Committer, Save
 from services.dhcp.engine import Batch, Engine
 from services.dhcp.exchange import Datagram, Reply
 from services.dhcp.leases import Lease
@@ -38,15 +36,14 @@ BOOT_PORT_ABOVE = 4011 - 67  # the boot port lies so far above the server port, 
 class Server:
     """Serves one port: on the listening address for relays and unicast, and on each interface that subnets name.
 
-    `save` writes leases and returns what syncs them, both may raise StoreError; `record` takes events down; `told`
-    hears of stored leases.
+    `save` stores leases durably or raises StoreError; `record` takes events down; `told` hears of stored leases.
     """
 
     def __init__(
         self,
         engine: Engine,
         *,
-        save: Save,
+        save: Callable[[Iterable[Lease]], None],
         record: Callable[[Sequence[Event]], None],
         told: Callable[[Iterable[Lease]], None],
         ready: Callable[[str, bool, str], None],
@@ -54,7 +51,8 @@ class Server:
         log: FilteringBoundLogger,
     ) -> None:
         self._engine = engine
-        self._committer = Committer(save, self._stored)
+        self._save = save
+        self._unsaved: list[Lease] = []
         self._record = record
         self._told = told
         self._ready = ready
@@ -91,7 +89,6 @@ class Server:
         for name in list(self._interfaces):
             self._close_interface(name)
         self._prober.rest()
-        self._committer.close()
         if self._alarm:
             self._alarm.cancel()
         if self._main:
@@ -206,34 +203,35 @@ class Server:
         """Hosts on a link said which addresses they use."""
         self._carry_out(self._engine.sighted(sightings, time.time()))
 
-    async def release(self, address: IPv4Address) -> list[Lease]:
+    def release(self, address: IPv4Address) -> list[Lease]:
         """An operator takes an address back; what became of its record. Raises StoreError where it cannot be stored."""
         batch = self._engine.release(address, time.time())
-        stored: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._carry_out(batch, stored)
-        await stored
+        if not self._carry_out(batch):
+            raise StoreError("the lease database takes nothing at present")
         return batch.changes
 
-    def _carry_out(self, batch: Batch, stored: "asyncio.Future[None] | None" = None) -> None:
-        """Do what the engine decided; `stored` is told when leases are stored, and all that comes after it is done."""
+    def _carry_out(self, batch: Batch) -> bool:
+        """Whether leases are stored, and with them all that comes after it done."""
         self._count(batch)
         self._ask(batch.probes)
         offers, rest = batch.parted()
-        if offers.replies:
-            self._committer.add([], partial(self._answer, offers, None))
-        self._committer.add(rest.changes, partial(self._answer, rest, stored))
+        # In this order: no answer leaves before its lease is on the disk and its event in the spool. Offers need not
+        # wait while the disk is well; where it was not, all is stored first (and the rest twice, which is harmless).
+        if self._unsaved and not self._store(rest.changes):
+            return False
+        self._answer(offers)
+        if not self._store(rest.changes):
+            return False
+        self._answer(rest)
+        if rest.changes:
+            self._told(rest.changes)
+        return True
 
-    def _answer(self, batch: Batch, stored: "asyncio.Future[None] | None", error: StoreError | None) -> None:
-        if error is None:
-            # In this order: no answer leaves before its lease is on the disk and its event in the spool.
-            if batch.events:
-                self._record(batch.events)
-            if batch.replies:
-                self._send_all(batch.replies)
-            if batch.changes:
-                self._told(batch.changes)
-        if stored and not stored.done():
-            stored.set_result(None) if error is None else stored.set_exception(error)
+    def _answer(self, batch: Batch) -> None:
+        if batch.events:
+            self._record(batch.events)
+        if batch.replies:
+            self._send_all(batch.replies)
 
     def _ask(self, probes: list[Probe]) -> None:
         """Put probes on the link, and be back when the first of them is due."""
@@ -252,11 +250,23 @@ class Server:
         else:
             self._alarm = asyncio.get_running_loop().call_later(max(0.0, deadline - time.time()), self.tick)
 
-    def _stored(self, error: StoreError | None, seconds: float) -> None:
-        self._metrics.commit.observe(seconds)
-        self._ready("leases", error is None, str(error or ""))
-        if error and self._complaints.due("store", time.time()):
-            self._log.error("no request is answered, as leases cannot be stored", error=str(error))
+    def _store(self, changes: list[Lease]) -> bool:
+        """Whether all changes are stored; those of a failed attempt are stored with the next."""
+        self._unsaved += changes
+        if not self._unsaved:
+            return True
+        try:
+            with self._metrics.commit.time():
+                self._save(self._unsaved)
+        except StoreError as error:
+            self._ready("leases", False, str(error))
+            self._unsaved = list({lease.address: lease for lease in self._unsaved}.values())
+            if self._complaints.due("store", time.time()):
+                self._log.error("no request is answered, as leases cannot be stored", error=str(error))
+            return False
+        self._unsaved = []
+        self._ready("leases", True, "")
+        return True
 
     def _send_all(self, replies: Iterable[Reply]) -> None:
         sent: Counter[tuple[MessageType, str]] = Counter()

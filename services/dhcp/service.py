@@ -3,7 +3,6 @@
 import asyncio
 import gc
 import logging
-import sys
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import Any, TypeVar
@@ -30,7 +29,6 @@ from services.dhcp.store import Store, StoreError
 
 TICK_SECONDS = 1.0
 TIDY_SECONDS = 30.0
-SWITCH_SECONDS = 0.0005  # how long the thread that has synced waits for its turn while the event loop is busy
 COLLECT_AFTER = (50_000, 20, 20)  # objects more than freed, and how many collections of one generation before the next
 D = TypeVar("D", bound=Document)
 
@@ -38,7 +36,6 @@ D = TypeVar("D", bound=Document)
 @asynccontextmanager
 async def dhcp(ctx: Context) -> AsyncIterator[None]:
     """The DHCP service. Raises ServiceError where it cannot run as it is set up."""
-    sys.setswitchinterval(SWITCH_SECONDS)
     leases = Leases()
     store = _open_store(ctx, leases)
     fleet = Fleet()
@@ -46,7 +43,7 @@ async def dhcp(ctx: Context) -> AsyncIterator[None]:
     view = LeaseView(ctx.bus, fleet, leases)
     server = Server(
         Engine(desk),
-        save=store.write,
+        save=store.save,
         record=_recorder(ctx),
         told=view.show,
         ready=ctx.ready,

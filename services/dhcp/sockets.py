@@ -13,7 +13,7 @@ from libs.wire.ip import Endpoint, udp_packet
 from services.dhcp.exchange import Datagram, Delivery, Reply
 
 MAXIMUM_DATAGRAM = 4096  # octets; a request is never near that
-MOST_AT_ONCE = 128  # datagrams that are taken per wake-up, so that other work, and answers, get their turn
+MOST_AT_ONCE = 256  # datagrams that are taken per wake-up, so that other work, and answers, get their turn
 RECEIVE_BUFFER = 8 << 20  # octets; room for the requests that come while a batch is stored
 
 _IP_PKTINFO = 8  # linux/in.h; the socket module has no name for it

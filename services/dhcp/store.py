@@ -5,7 +5,7 @@ Plain `sqlite3`, as each acknowledged lease passes here: one prepared statement 
 
 import contextlib
 import sqlite3
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +42,7 @@ class Store:
     def __init__(self, path: Path) -> None:
         self._path = path
         try:
-            self._database = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+            self._database = sqlite3.connect(path, isolation_level=None)
             self._prepare()
         except sqlite3.Error as error:
             raise self._error(error) from error
@@ -73,34 +73,17 @@ class Store:
 
     def save(self, leases: Iterable[Lease]) -> None:
         """Write changed records in one transaction; they are on the disk when this returns."""
-        self.write(leases)()
-
-    def write(self, leases: Iterable[Lease]) -> Callable[[], None]:
-        """Write changed records in one transaction that is still open: what is returned ends it, with its sync.
-
-        That may be called in another thread; until it has returned, nothing else may be done here.
-        """
         latest = {int(lease.address): lease for lease in leases}
         kept = [_row(number, lease) for number, lease in latest.items() if lease.state is not State.FREE]
         gone = [(number,) for number, lease in latest.items() if lease.state is State.FREE]
         try:
-            self._database.execute("BEGIN IMMEDIATE")
-            self._database.executemany(_PUT, kept)
-            self._database.executemany(_DELETE, gone)
+            # Commits, or takes all back where one fails.
+            with self._database as database:
+                database.execute("BEGIN IMMEDIATE")
+                database.executemany(_PUT, kept)
+                database.executemany(_DELETE, gone)
         except sqlite3.Error as error:
-            raise self._taken_back(error) from error
-        return self._commit
-
-    def _commit(self) -> None:
-        try:
-            self._database.execute("COMMIT")
-        except sqlite3.Error as error:
-            raise self._taken_back(error) from error
-
-    def _taken_back(self, error: sqlite3.Error) -> StoreError:
-        with contextlib.suppress(sqlite3.Error):
-            self._database.rollback()
-        return self._error(error)
+            raise self._error(error) from error
 
     def tidy(self) -> None:
         """Move the write-ahead log into the table, by a connection of its own; to be called in another thread."""

@@ -5,7 +5,7 @@ import random
 import signal
 import sqlite3
 import sys
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from functools import partial
 from ipaddress import IPv4Address
@@ -138,10 +138,7 @@ class Disk:
         self.full = False
         self.saved: list[Lease] = []
 
-    def save(self, leases: Iterable[Lease]) -> Callable[[], None]:
-        return partial(self.sync, list(leases))
-
-    def sync(self, leases: list[Lease]) -> None:
+    def save(self, leases: Iterable[Lease]) -> None:
         if self.full:
             raise StoreError("the lease database cannot be used: disk full")
         self.saved += leases
@@ -179,13 +176,9 @@ async def test_no_answer_leaves_while_leases_cannot_be_stored() -> None:
 async def test_many_answers_share_one_sync() -> None:
     """Everything that waits in the socket is one batch, and one transaction."""
     lab, commits = Lab().declare(loopback(unknown="lease")), list[list[Lease]]()
-
-    def save(leases: Iterable[Lease]) -> Callable[[], None]:
-        return lambda: commits.append(list(leases))
-
     server = Server(
         lab.engine,
-        save=save,
+        save=lambda leases: commits.append(list(leases)),
         record=lambda _: None,
         told=lambda _: None,
         ready=lambda *_: None,
