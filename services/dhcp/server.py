@@ -216,7 +216,7 @@ class Server:
         self._ask(batch.probes)
         offers, rest = batch.parted()
         # In this order: no answer leaves before its lease is on the disk and its event in the spool. Offers need not
-        # wait while the disk is well; where it was not, all is stored first (and the rest twice, which is harmless).
+        # wait while the disk is well; where it was not, all is stored first, and once more below, which is harmless.
         if self._unsaved and not self._store(rest.changes):
             return False
         self._answer(offers)
