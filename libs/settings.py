@@ -43,6 +43,11 @@ def parse_host_port(value: object) -> HostPort:
     return HostPort(match[1] or match[2], int(match[3]))
 
 
+def _host_port_or_none(value: object) -> str:
+    return str(parse_host_port(value)) if value else ""
+
+
+LogAddress = Annotated[str, BeforeValidator(_host_port_or_none)]
 ListenAddress = Annotated[HostPort, BeforeValidator(parse_host_port), PlainSerializer(str)]
 Port = Annotated[int, Field(ge=0, le=65535)]
 
@@ -87,6 +92,9 @@ class KickstartSettings(_Section):
 
     listen: ListenAddress = Field(HostPort("0.0.0.0", 8081), description="HTTP address and port for machines")
     public_url: str = Field("", description='"": http://<the address that the machine\'s subnet reaches>:<port>')
+    nginx_log: LogAddress = Field(
+        "", description='UDP address for the access log of an nginx that serves the images; "": none'
+    )
     templates: Path = Field(
         Path("templates"), description="the site's answer files and snippets, before the built-in ones"
     )

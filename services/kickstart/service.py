@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from libs.bus import Replica
 from libs.desired import BOOTFILES, LEASES, MACHINES, SUBNETS
 from libs.service import Context
+from libs.settings import HostPort, parse_host_port
+from services.kickstart.accesslog import receive_log
 from services.kickstart.app import Parts, create_app
 from services.kickstart.callbacks import Callbacks
 from services.kickstart.fleet import Fleet
@@ -40,6 +42,11 @@ async def kickstart(ctx: Context) -> AsyncIterator[None]:
             await replica.start()
         stack.callback(house.parts.stopping.set)
         house.orders.listening = await ctx.serve_http(create_app(house.parts), ctx.settings.kickstart.listen)
+        if listen := ctx.settings.kickstart.nginx_log:
+            receiver = await receive_log(parse_host_port(listen), house.parts.transfers.served, ctx.log)
+            stack.callback(receiver.close)
+            host, port = receiver.get_extra_info("sockname")[:2]
+            ctx.announce("kickstart.nginx_log", str(HostPort(host, port)))
         ctx.task(house.publisher.writer.run(), "boot file writer")
         ctx.task(_publish(house), "boot file publisher")
         ctx.task(_reconcile(house, ctx), "boot file reconciliation")

@@ -1,5 +1,6 @@
 """What goes out to machines by HTTP: images, iPXE scripts and answer files, each told as an event once it arrived."""
 
+import contextlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,7 @@ from libs.events import (
 )
 from libs.mac import MacError, parse_mac
 from services.kickstart import bootconfig, images
+from services.kickstart.accesslog import Served
 from services.kickstart.delivery import Delivery, Response
 from services.kickstart.fleet import Fleet
 from services.kickstart.images import ImageFile, NotThere, Part
@@ -75,6 +77,25 @@ class Transfers:
             raise
         part = images.part_for(file, headers)
         return Outgoing(part.response(), lambda delivery: self._image_sent(part, ip, delivery))
+
+    def served(self, line: Served) -> None:
+        """A file of an image that nginx served in our place: told as if we had."""
+        ip = str(line.remote_addr)
+        if line.request_method != "GET" or line.status not in (200, 206, 404):
+            return
+        try:
+            file = images.find(self._root, line.path)
+            if line.status == 404:
+                return
+        except NotThere:
+            with contextlib.suppress(NotThere):
+                self._missing(line.path, ip)
+            return
+        start, end = line.span or (0, file.size)
+        arrived = line.request_completion == "OK" and line.body_bytes_sent == end - start and end <= file.size
+        self._image_sent(
+            Part(file, line.status, [], start, end), ip, Delivery(line.body_bytes_sent, arrived, line.request_time)
+        )
 
     async def script(self, spelled: str, ip: str) -> Outgoing:
         """The iPXE script of the machine with a hardware address. Raises NotThere."""
