@@ -109,6 +109,7 @@ class Fetched(Event, type=""):
     retransmits: int = 0
     blksize: int | None = None
     windowsize: int | None = None
+    round_trip: float | None = None  # seconds, the mean of what was measured
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -42,6 +42,7 @@ class Channel:
         transfer: Transfer,
         lane: "Lane",
         name: bytes,
+        client: Address,
         clock: Callable[[], float],
         changed: "Callable[[Channel], None]",
     ) -> None:
@@ -51,11 +52,11 @@ class Channel:
         self.lane = lane
         self.name = name  # the client's raw address
         self.name_at = address_of(name)
-        self.client = job.client
+        self.client = client
         self.segments = True
         self._clock = clock
         self._changed = changed
-        lane.channels[name] = self
+        lane.join(self)
 
     @property
     def deadline(self) -> float:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from services.tftp.native import Datagram, Receiver, UnsupportedError, address, raw_address
 from services.tftp.transmit import Address
 
-_LARGEST = 2048  # octets: clients send acknowledgements and errors
+LARGEST = 2048  # octets: clients send acknowledgements and errors
 _AT_ONCE = 64
 
 
@@ -21,7 +21,7 @@ class _OneByOne:
         self._octets, found = [], []
         for at in range(_AT_ONCE):
             try:
-                raw, sender = sock.recvfrom(_LARGEST)
+                raw, sender = sock.recvfrom(LARGEST)
             except OSError:
                 break
             opcode, number = int.from_bytes(raw[:2]), int.from_bytes(raw[2:4])

@@ -8,7 +8,7 @@ import ctypes
 import errno
 import socket
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 BATCH = 256  # datagrams or windows a call
 PIECES = 4096  # parts of datagrams a call
@@ -166,10 +166,20 @@ class Outbox:
         struct.pack_into("@" + "PN" * half, self._pieces, self._used * 16, *pieces)
         self._message(name_at, name_size, half, segment)
 
-    def add_block(self, name_at: int, name_size: int, header_at: int, block_at: int, length: int) -> None:
-        """A message of a header and a block: the one that clients in lockstep want."""
-        _PIECE.pack_into(self._pieces, self._used * 16, header_at, _HEAD, block_at, length)
-        self._message(name_at, name_size, 2, 0)
+    def add_blocks(self, blocks: Iterable[tuple[int, int, int, int, int]]) -> None:
+        """Messages of a header and a block, as clients in lockstep want them; the caller knows that they fit.
+
+        Each is the client's raw address and its size, the addresses of header and block, and the block's size.
+        """
+        count, used, message, piece = self.count, self._used, _MESSAGE.pack_into, _PIECE.pack_into
+        for name_at, name_size, header_at, block_at, length in blocks:
+            piece(self._pieces, used * 16, header_at, _HEAD, block_at, length)
+            message(
+                self._messages, count * _MESSAGE.size, name_at, name_size, self._pieces_at + used * 16, 2, 0, 0, 0, 0
+            )
+            count += 1
+            used += 2
+        self.count, self._used = count, used
 
     def _message(self, name_at: int, name_size: int, pieces: int, segment: int) -> None:
         control = self._controls.get(segment) or self._control(segment)

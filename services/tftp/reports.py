@@ -125,6 +125,7 @@ class Reports:
             retransmits=transfer.retransmits,
             blksize=transfer.terms.blksize,
             windowsize=transfer.terms.windowsize,
+            round_trip=round(transfer.round_trip.smoothed, 6) or None,
             **boots,
         )
         self._emit(event)

@@ -127,8 +127,9 @@ class Server:
             undo.pop_all()
         now = self._loop.time()
         job = Job(request, key[1], found, arrival.client, arrival.ip, self._completed.has(key, now))
-        channel = Channel(job, Transfer(found.content, terms, now), lane, name, self._loop.time, self._changed)
-        channel.client = arrival.client_on(lane.sock)
+        client = arrival.client_on(lane.sock)
+        transfer = Transfer(found.content, terms, now)
+        channel = Channel(job, transfer, lane, name, client, self._loop.time, self._changed)
         self._channels[key] = channel
         self._of_address.setdefault(arrival.ip, {})[key] = channel
         self._unproved.append(channel)

@@ -16,7 +16,7 @@ from typing import Protocol
 
 from libs.wire.tftp import HEADER_SIZE, data_header
 from services.tftp.content import ContentChangedError, Window
-from services.tftp.native import UDP_SEGMENT, Outbox, UnsupportedError, address_of
+from services.tftp.native import BATCH, UDP_SEGMENT, Outbox, UnsupportedError, address_of
 
 Address = tuple[str, int] | tuple[str, int, int, int]  # as the socket module spells IPv4 and IPv6 addresses
 
@@ -139,6 +139,36 @@ class Batched:
 
     def send(self, sock: socket.socket, letters: Sequence[Letter]) -> list[Letter]:
         """Send; what the socket's full buffer did not take."""
+        if len(letters) == 1 and len(letters[0][1]) == 1:
+            return self._plain.send(sock, letters)  # one client in lockstep: a plain call is the cheapest
+        left: list[Letter] = []
+        for at in range(0, len(letters), BATCH):
+            some = letters[at : at + BATCH]
+            if left:
+                left += some
+            elif all(type(burst) is Window and burst.blocks == 1 and burst.content.address for _, burst in some):
+                left += self._lockstep(sock, some)
+            else:
+                left += self._mixed(sock, some)
+        return left
+
+    def _lockstep(self, sock: socket.socket, letters: Sequence[Letter]) -> list[Letter]:
+        """At most a batch of single blocks."""
+        self._waiting = list(letters)
+        self._outbox.add_blocks(
+            (
+                target.name_at,
+                len(target.name),
+                _HEADERS_AT + (burst.first & 0xFFFF) * HEADER_SIZE,
+                burst.content.address + (burst.first - 1) * burst.blksize,
+                burst.blksize,
+            )
+            for target, burst in letters
+            if isinstance(burst, Window)
+        )
+        return self._flush(sock)
+
+    def _mixed(self, sock: socket.socket, letters: Sequence[Letter]) -> list[Letter]:
         left: list[Letter] = []
         for letter in letters:
             target, burst = letter
@@ -171,13 +201,9 @@ class Batched:
     def _block(self, target: Target, window: Window, block: int) -> None:
         """Never the file's last block: that one was read."""
         blksize = window.blksize
-        self._outbox.add_block(
-            target.name_at,
-            len(target.name),
-            _HEADERS_AT + (block & 0xFFFF) * HEADER_SIZE,
-            window.content.address + (block - 1) * blksize,
-            blksize,
-        )
+        header = _HEADERS_AT + (block & 0xFFFF) * HEADER_SIZE
+        octets = window.content.address + (block - 1) * blksize
+        self._outbox.add_blocks([(target.name_at, len(target.name), header, octets, blksize)])
         self._waiting.append((target, window if window.blocks == 1 else Window(window.content, blksize, block, 1)))
 
     def _window(self, target: Target, window: Window) -> None:

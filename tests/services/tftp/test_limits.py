@@ -53,6 +53,16 @@ def test_the_wait_is_always_bounded(story: list[float | None]) -> None:
         assert LEAST <= trip.wait <= MOST
 
 
+def test_one_pause_among_many_quick_answers_is_remembered_for_a_while() -> None:
+    trip = RoundTrip()
+    for seconds in (0.001, 0.05, *[0.001] * 100):
+        trip.measure(seconds)
+    assert trip.wait > 0.05
+    for _ in range(2000):
+        trip.measure(0.001)
+    assert trip.wait < 0.05
+
+
 def test_the_wait_settles_above_a_steady_round_trip() -> None:
     trip = RoundTrip()
     for _ in range(200):
