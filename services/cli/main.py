@@ -31,6 +31,7 @@ VERBS: Mapping[str, Mapping[str, str]] = {
             "render": "machine",
             "leases": "leases",
             "unknown": "unknown",
+            "transfers": "transfers",
         },
     },
     "Try": {"doctor": "doctor", "simulate": "simulate", "demo": "demo"},

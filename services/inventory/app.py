@@ -7,7 +7,7 @@ from fastapi import FastAPI
 from pydantic.json_schema import models_json_schema
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from services.inventory.api import apply, events, installs, leased, machines, resources, tokens, unknown
+from services.inventory.api import apply, events, installs, leased, machines, resources, tokens, transfers, unknown
 from services.inventory.api.office import Office
 from services.inventory.api.problems import Problem, ProblemDocument, install_handlers
 from services.inventory.resources.fleet import Fleet, Site
@@ -23,6 +23,7 @@ ROUTERS = (
     installs.router,
     leased.router,
     unknown.router,
+    transfers.router,
     events.router,
     tokens.router,
 )

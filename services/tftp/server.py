@@ -3,6 +3,7 @@
 import asyncio
 import socket
 from collections import deque
+from collections.abc import Iterable
 from contextlib import ExitStack
 from dataclasses import replace
 
@@ -67,6 +68,10 @@ class Server:
             channel.say("the server stops")
             self._end(channel, Ending(End.ABORTED, "the service stopped"))
         self._deadlines.close()
+
+    def running(self) -> Iterable[Channel]:
+        """The transfers that are under way."""
+        return self._channels.values()
 
     def _requests(self) -> None:
         for _ in range(REQUESTS_AT_ONCE):

@@ -16,6 +16,7 @@ from services.tftp.files import Library
 from services.tftp.fleet import Fleet
 from services.tftp.limits import Limits
 from services.tftp.listener import listen
+from services.tftp.progress import SUBJECT, Progress
 from services.tftp.reports import Reports
 from services.tftp.server import Server
 from services.tftp.sources import Sources
@@ -42,6 +43,7 @@ async def tftp(context: Context) -> AsyncIterator[None]:
         try:
             await context.serve_status(context.settings.tftp.status)
             server.start()
+            await context.bus.respond(SUBJECT, Progress(server.running, asyncio.get_running_loop().time).answer)
             _announce(context, sock)
             yield
         finally:
