@@ -10,6 +10,10 @@ An ACK of `last` opens the next window. An ACK inside the window means that the 
 starts again there. Every other ACK, the repeated one above all, is old news and draws nothing (the sorcerer's
 apprentice, RFC 1123 section 4.2.3.1). Silence past the deadline repeats the window, less and less often.
 
+The client counts on windows of the size that was granted, so that loss cannot make them smaller; it makes what leaves
+at once smaller. After silence, or gaps in two windows on end, a window leaves in halves, then quarters, with pauses in
+between; every window that arrives whole doubles the pieces again.
+
 Until the first ACK nobody has proved that the client is where the request came from: only the first packet is sent
 and repeated, a few times. The transfer is complete when the last block, which is shorter than the others and
 perhaps empty, is acknowledged.
@@ -25,6 +29,7 @@ from services.tftp.content import Content, ContentChangedError, Window
 from services.tftp.negotiate import Terms
 from services.tftp.roundtrip import RoundTrip
 
+LEAST_PAUSE = 0.001  # seconds between the pieces of a window
 GIVE_UP = 30.0  # seconds without progress
 HALF_OPEN_REPEATS = 4  # of the first packet, to a client that never answered
 HALF_OPEN_GIVE_UP = 15.0  # seconds
@@ -60,11 +65,14 @@ class Transfer:
     __slots__ = (
         "_acked",
         "_content",
+        "_edge",
         "_first_packet",
         "_furthest",
+        "_gap",
         "_heard",
         "_last",
         "_measured",
+        "_piece",
         "_progressed",
         "_repeats",
         "_sent_at",
@@ -90,6 +98,9 @@ class Transfer:
         self._total = content.size // terms.blksize + 1
         self._acked = 0  # the last block acknowledged
         self._last = 0  # the last block under way
+        self._edge = 0  # the last block of the window, which may not have left yet
+        self._piece = terms.windowsize  # blocks that leave at once
+        self._gap = False  # in the window before
         self._furthest = 0  # the last block ever sent
         self._first_packet: Burst = NOTHING
         self._sent_at = now
@@ -139,7 +150,7 @@ class Transfer:
         """The client acknowledged the block with this number on the wire; what is to be sent now."""
         ahead = (number - self._acked) & 0xFFFF
         # 0 is good news once: as the answer to an OACK, when no block was sent yet.
-        if ahead > self._last - self._acked or (not ahead and self._last):
+        if ahead > self._furthest - self._acked or (not ahead and self._furthest):
             return NOTHING
         if self._measured:
             self.round_trip.measure(now - self._sent_at)
@@ -149,7 +160,17 @@ class Transfer:
         if self._acked == self._total:
             self.ending = Ending(End.COMPLETED)
             return NOTHING
+        if self.terms.windowsize > 1:
+            self._adapt(gap=self._acked < self._edge)
         return self._window(now)
+
+    def _adapt(self, *, gap: bool) -> None:
+        """How much leaves at once, after a window arrived whole or with a gap."""
+        if not gap:
+            self._piece = min(self._piece * 2, self.terms.windowsize)
+        elif self._gap:
+            self._piece = max(1, self._piece // 2)
+        self._gap = gap
 
     def repeat(self, now: float) -> Burst:
         """The client sent its request again. It gets the first packet again only while it has answered nothing."""
@@ -166,10 +187,13 @@ class Transfer:
             return NOTHING
         if not self.confirmed:
             return self._expire_half_open(now)
+        if self._last < self._edge:
+            return self._next_piece(now)
         if now - self._progressed >= GIVE_UP:
             self.ending = Ending(End.TIMED_OUT, f"no acknowledgement of block {self._acked + 1} came")
             return (Error(ErrorCode.UNDEFINED, "no acknowledgement came").encode(),)
         self.round_trip.back_off()
+        self._piece = max(1, self._piece // 2)
         return self._window(now)
 
     def stale(self, now: float) -> bool:
@@ -210,17 +234,23 @@ class Transfer:
 
     def _window(self, now: float) -> Burst:
         """The blocks after the acknowledged one, as many as the window takes."""
-        first = self._acked + 1
-        last = self._last = min(self._acked + self.terms.windowsize, self._total)
-        again = min(self._furthest, last) - self._acked
+        self._edge = min(self._acked + self.terms.windowsize, self._total)
+        self._last = self._acked
+        return self._next_piece(now)
+
+    def _next_piece(self, now: float) -> Burst:
+        first = self._last + 1
+        last = self._last = min(self._last + self._piece, self._edge)
+        again = min(self._furthest, last) - first + 1
         if again > 0:
             self.retransmits += again
         if last > self._furthest:
             self._furthest = last
+        whole = last == self._edge
         self._sent_at = now
-        self._measured = again <= 0
-        self.deadline = now + self.round_trip.wait
-        window = Window(self._content, self.terms.blksize, first, last - self._acked)
+        self._measured = again <= 0 and whole and first == self._acked + 1
+        self.deadline = now + (self.round_trip.wait if whole else max(self.round_trip.smoothed / 8, LEAST_PAUSE))
+        window = Window(self._content, self.terms.blksize, first, last - first + 1)
         return window if last < self._total else self._last_window(window)
 
     def _last_window(self, window: Window) -> Burst:

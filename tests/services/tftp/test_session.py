@@ -159,19 +159,49 @@ def test_a_request_repeated_draws_the_first_packet_only_until_the_client_answere
     assert transfer.repeat(0.7) == NOTHING
 
 
-def test_silence_repeats_the_window_ever_more_rarely_and_ends() -> None:
-    transfer = started(octets(9000), 4)
+def test_silence_repeats_the_block_ever_more_rarely_and_ends() -> None:
+    transfer = started(octets(9000))
     moments = [0.01]
     while transfer.ending is None:
         moments.append(transfer.deadline)
         burst = transfer.expire(transfer.deadline)
-        assert len(burst) in (1, 4)
+        assert len(burst) == 1
     waits = [round(after - before, 6) for before, after in pairwise(moments)]
     assert waits == sorted(waits)
     assert waits[0] < 0.1
     assert moments[-1] < session.GIVE_UP + 6
     assert how(transfer) is End.TIMED_OUT
     assert isinstance(decode(burst[0]), Error)
+
+
+def piece_after_piece(transfer: Transfer, burst: Burst) -> list[list[int]]:
+    """What leaves until the whole window is under way."""
+    pieces = [blocks(burst)]
+    while sum(map(len, pieces)) < transfer.terms.windowsize:
+        pieces.append(blocks(transfer.expire(transfer.deadline)))
+    return pieces
+
+
+def test_after_silence_a_window_leaves_in_pieces_that_grow_again() -> None:
+    transfer = started(octets(90000), 8)
+    assert piece_after_piece(transfer, transfer.expire(transfer.deadline)) == [[1, 2, 3, 4], [5, 6, 7, 8]]
+    assert piece_after_piece(transfer, transfer.expire(transfer.deadline)) == [[1, 2], [3, 4], [5, 6], [7, 8]]
+    assert transfer.retransmits == 16
+    grown = piece_after_piece(transfer, transfer.receive(Ack(8).encode(), transfer.deadline))
+    assert grown == [[9, 10, 11, 12], [13, 14, 15, 16]]
+    assert blocks(transfer.receive(Ack(16).encode(), transfer.deadline)) == list(range(17, 25))
+
+
+def test_one_gap_is_chance_and_gaps_on_end_make_pieces_smaller() -> None:
+    transfer = started(octets(90000), 8)
+    assert len(transfer.receive(Ack(3).encode(), 0.1)) == 8
+    assert len(transfer.receive(Ack(6).encode(), 0.2)) == 4
+
+
+def test_all_that_ever_left_may_be_acknowledged_while_it_leaves_again_in_pieces() -> None:
+    transfer = started(octets(90000), 8)
+    assert blocks(transfer.expire(transfer.deadline)) == [1, 2, 3, 4]
+    assert blocks(transfer.receive(Ack(8).encode(), transfer.deadline))[0] == 9
 
 
 def test_the_deadline_follows_the_measured_round_trip() -> None:
