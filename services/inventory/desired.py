@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from libs.desired import ImageDocument, InstallDocument, MachineDocument, SubnetDocument
 from services.inventory.repository.installs import Install
 from services.inventory.resources.fleet import Image, Machine, Profile, Site, Subnet
+from services.inventory.resources.ranges import without
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,7 @@ def subnet_document(subnet: Subnet) -> SubnetDocument:
         name=subnet.name,
         cidr=subnet.cidr,
         interface=subnet.interface,
-        pools=list(subnet.pool),
+        pools=without(subnet.pool, subnet.exclude),
         gateway=subnet.gateway,
         dns=list(subnet.dns),
         domain=subnet.domain,

@@ -6,6 +6,7 @@ from ipaddress import IPv4Address
 
 from services.inventory.resources.faults import Fault, nearest
 from services.inventory.resources.fleet import KINDS, Fleet, Machine, Profile, Subnet
+from services.inventory.resources.ranges import overlap
 
 
 @dataclass
@@ -59,11 +60,19 @@ def _subnets(fleet: Fleet, standing: Standing) -> Iterator[Fault]:
             if part.first not in subnet.cidr or part.last not in subnet.cidr:
                 where = f"{path}.pool[{number}]" if len(subnet.pool) > 1 else f"{path}.pool"
                 yield Fault(where, f"{part.first}-{part.last} is outside {subnet.cidr}")
+        yield from _exclusions(path, subnet)
         if subnet.mode == "proxy" and subnet.pool:
             yield Fault(f"{path}.pool", "with mode: proxy another server gives the addresses", "leave the pool out")
         for other in others.values():
             if other.name != subnet.name and other.cidr.overlaps(subnet.cidr):
                 yield Fault(f"{path}.cidr", f"{subnet.cidr} overlaps subnet {other.name!r} ({other.cidr})")
+
+
+def _exclusions(path: str, subnet: Subnet) -> Iterator[Fault]:
+    for number, hole in enumerate(subnet.exclude):
+        if not any(overlap(hole, part) for part in subnet.pool):
+            where = f"{path}.exclude[{number}]" if len(subnet.exclude) > 1 else f"{path}.exclude"
+            yield Fault(where, f"{hole.first}-{hole.last} is outside the pool", "nothing else needs to be excluded")
 
 
 def _profiles(fleet: Fleet, standing: Standing, images: set[str]) -> Iterator[Fault]:

@@ -63,6 +63,7 @@ class Subnet(Resource):
     cidr: IPv4Network
     interface: Annotated[Text, Field(min_length=1, max_length=15)] | None = None
     pool: Pool = []
+    exclude: Pool = []  # addresses within the pool that are given to nobody
     gateway: IPv4Address | None = None
     dns: Annotated[list[IPv4Address], Field(max_length=8)] = []
     domain: Annotated[str, Field(pattern=r"^[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?$")] | None = None

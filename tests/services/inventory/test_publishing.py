@@ -120,6 +120,15 @@ def test_a_subnets_document() -> None:
     assert found.lease_seconds == 3600
 
 
+def test_excluded_addresses_are_no_part_of_the_pool() -> None:
+    declared = {"pool": "10.77.0.10-10.77.0.30", "exclude": ["10.77.0.10", "10.77.0.15-10.77.0.20"]}
+    found = subnet_document(Subnet.model_validate({"name": "rack1", "cidr": "10.77.0.0/24", **declared}))
+    assert [(str(pool.first), str(pool.last)) for pool in found.pools] == [
+        ("10.77.0.11", "10.77.0.14"),
+        ("10.77.0.21", "10.77.0.30"),
+    ]
+
+
 async def connected(bus: Bus) -> Bus:
     assert await bus.wait_connected(10)
     return bus

@@ -137,6 +137,16 @@ def test_what_is_written_is_read_again_the_same(kind: str) -> None:
             "pool: [10.77.0.9, 10.78.0.1-10.78.0.2]",
             "subnets[0].pool[1]: 10.78.0.1-10.78.0.2 is outside 10.77.0.0/24",
         ),
+        (
+            "pool: 10.77.0.100-10.77.0.199",
+            "pool: 10.77.0.100-10.77.0.199\n    exclude: [10.77.0.150, 10.77.0.200-10.77.0.210]",
+            "subnets[0].exclude[1]: 10.77.0.200-10.77.0.210 is outside the pool; nothing else needs to be excluded",
+        ),
+        (
+            "pool: 10.77.0.100-10.77.0.199",
+            "pool: 10.77.0.100-10.77.0.199\n    exclude: everything",
+            "subnets[0].exclude: 'everything' is not a range of addresses; write it like 10.77.0.100-10.77.0.199",
+        ),
         ("gateway: 10.77.0.1", "gateway: 10.78.0.1", "subnets[0].gateway: 10.78.0.1 is outside 10.77.0.0/24"),
         (
             "mode: server",
