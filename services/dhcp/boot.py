@@ -10,6 +10,7 @@ from libs.mac import dashed
 from libs.wire.dhcp_options import Option
 from libs.wire.pxe import BOOT_AT_ONCE, HTTP_CLASS, PXE_CLASS, Architecture, Client
 
+PXELINUX = "pxelinux.0"  # and lpxelinux.0
 FILE_FIELD = 127  # octets of a file name that the `file` field holds, its zero octet left aside
 
 
@@ -18,11 +19,11 @@ _PXE_OPTIONS: Mapping[int, bytes] = {Option.VENDOR_CLASS: PXE_CLASS.encode(), Op
 
 
 class BootProgram(NamedTuple):
-    """What to boot. `file` is a path on the TFTP server `server`, or a URL; `vendor` are options 60 and 43, or none."""
+    """What to boot. `file` is a path on the TFTP server `server`, or a URL; `options` are those that go with it."""
 
     server: IPv4Address
     file: str
-    vendor: Mapping[int, bytes]
+    options: Mapping[int, bytes]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +65,18 @@ def boot_program(
         return BootProgram(
             server, f"{kickstart.towards(local)}/boot/{loader}", {Option.VENDOR_CLASS: HTTP_CLASS.encode()}
         )
-    return BootProgram(server, loader, _PXE_OPTIONS if client.kind == "pxe" else {})
+    vendor = _PXE_OPTIONS if client.kind == "pxe" else {}
+    return BootProgram(server, loader, {**vendor, **_of_loader(loader, mac)})
+
+
+def _of_loader(loader: str, mac: str) -> Mapping[int, bytes]:
+    """What the loader itself reads of the answer: PXELINUX, where its configuration is (RFC 5071 section 4).
+
+    It then asks for that before anything else. No path prefix (210): the folder that the loader came from is right.
+    """
+    if not loader.endswith(PXELINUX):
+        return {}
+    return {Option.PXELINUX_CONFIG_FILE: f"pxelinux.cfg/01-{dashed(mac)}".encode()}
 
 
 def boot_loader(machine: MachineDocument, subnet: SubnetDocument) -> BootLoader:

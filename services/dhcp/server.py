@@ -26,7 +26,7 @@ from services.dhcp.leases import Lease
 from services.dhcp.metrics import Metrics
 from services.dhcp.probing import Probe
 from services.dhcp.reports import OncePerInterval
-from services.dhcp.sockets import Sender, drain, open_udp
+from services.dhcp.sockets import NO_FRAMES, Sender, drain, open_udp
 from services.dhcp.store import StoreError
 
 COMPLAINT_SECONDS = 30.0
@@ -77,10 +77,8 @@ class Server:
         self._main = open_udp(listen.host, port)
         self._sender = Sender(self._main, port)
         if not self._sender.can_frame:
-            self._log.warning(
-                "without CAP_NET_RAW a client that has no address yet is answered by broadcast;"
-                " some firmware ignores that: run as root or grant the capability"
-            )
+            self._log.warning(NO_FRAMES)
+        self._ready("packet socket", True, "" if self._sender.can_frame else NO_FRAMES)
         asyncio.get_running_loop().add_reader(self._main, self._wake)
         return HostPort(listen.host, port)
 

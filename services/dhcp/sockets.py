@@ -16,6 +16,11 @@ MAXIMUM_DATAGRAM = 4096  # octets; a request is never near that
 MOST_AT_ONCE = 256  # datagrams that are taken per wake-up, so that other work, and answers, get their turn
 RECEIVE_BUFFER = 8 << 20  # octets; room for the requests that come while a batch is stored
 
+NO_FRAMES = (
+    "without CAP_NET_RAW a client that has no address yet is answered by broadcast;"
+    " some firmware ignores that: run as root or grant the capability"
+)
+
 _IP_PKTINFO = 8  # linux/in.h; the socket module has no name for it
 _SO_RCVBUFFORCE = 33  # asm-generic/socket.h
 _PKTINFO = struct.Struct("=i4s4s")  # interface index, our address, the header's destination

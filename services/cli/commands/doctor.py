@@ -42,7 +42,7 @@ async def _findings(settings: Settings) -> Iterator[Finding]:
         host.data_folder(settings),
         host.token(settings),
         ports.ports(settings, running),
-        ports.raw_socket(settings, running),
+        ports.raw_socket(settings, answers["dhcp"]),
         deployment.services(answers),
         deployment.bus(settings),
         await asyncio.to_thread(list, transfers.tftp(settings, running)),

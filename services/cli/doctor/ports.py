@@ -9,6 +9,7 @@ from pathlib import Path
 
 from libs.settings import HostPort, Settings
 from services.cli.doctor.finding import Finding, fail, ok, warn
+from services.cli.supervisor.readiness import Readiness
 from services.cli.supervisor.runfiles import announced
 
 CAP_NET_BIND_SERVICE, CAP_NET_RAW = 10, 13  # linux/capability.h
@@ -73,15 +74,15 @@ def _try(wanted: _Wanted) -> OSError | None:
     return None
 
 
-def raw_socket(settings: Settings, running: set[str]) -> Iterator[Finding]:
-    """Answers to clients that have no address yet leave by a packet socket."""
-    if "dhcp" in running:
-        return
-    if _has(CAP_NET_RAW):
+def raw_socket(settings: Settings, dhcp: Readiness | None) -> Iterator[Finding]:
+    """Answers to clients that have no address yet leave by a packet socket; `dhcp`: what it says, where it runs."""
+    if dhcp.said.get("packet socket") == "" if dhcp else _has(CAP_NET_RAW):
         yield ok("rights", "may send to machines that have no address yet (CAP_NET_RAW)")
     elif settings.dhcp.port < 1024 and settings.dhcp.port:
         remedy = "run as root or grant CAP_NET_RAW; relay agents alone need neither"
-        yield warn("rights", "may not send to machines that have no address yet", remedy)
+        yield warn(
+            "rights", "may not send to machines that have no address yet: they are answered by broadcast", remedy
+        )
 
 
 def _has(capability: int) -> bool:

@@ -1,8 +1,8 @@
 """Asks services whether they are ready."""
 
 import asyncio
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
 import httpx
 
@@ -13,11 +13,12 @@ PAUSE = 0.1
 
 @dataclass(frozen=True)
 class Readiness:
-    """The answer of /readyz. `missing`: the parts that are not ready, each with its detail."""
+    """The answer of /readyz. `missing`: the parts that are not ready, each with its detail; `said`: the others'."""
 
     ready: bool
     missing: tuple[str, ...] = ()
     bus: str = "away"
+    said: Mapping[str, str] = field(default_factory=dict)
 
 
 def reachable(address: HostPort) -> HostPort:
@@ -34,7 +35,8 @@ async def ask(service: str, address: HostPort, client: httpx.AsyncClient) -> Rea
             return None
         parts = document.get("parts", {}).items()
         missing = tuple(f"{name}: {part.get('detail') or 'not yet'}" for name, part in parts if not part.get("ok"))
-        return Readiness(bool(document["ready"]), missing, str(document.get("bus", "away")))
+        said = {name: str(part.get("detail", "")) for name, part in parts if part.get("ok")}
+        return Readiness(bool(document["ready"]), missing, str(document.get("bus", "away")), said)
     except (httpx.HTTPError, ValueError, KeyError, AttributeError, TypeError):
         return None
 

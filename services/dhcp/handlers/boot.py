@@ -14,6 +14,6 @@ def name_boot_program(exchange: Exchange, desk: Desk) -> None:
     )
     if boot:
         exchange.boot = boot
-        exchange.options |= boot.vendor
+        exchange.options |= boot.options
         # Ended by a zero octet: firmware copies it as it is and looks for the end.
         exchange.options[Option.BOOT_FILE] = boot.file.encode() + b"\0"

@@ -31,6 +31,14 @@ def test_a_port_is_free_or_ours_or_somebody_elses(tmp_path: Path) -> None:
     assert set(_levels(ports.ports(settings, set()))) == {"ok"}
 
 
+def test_without_a_packet_socket_machines_are_answered_by_broadcast(tmp_path: Path) -> None:
+    settings = settings_in(tmp_path, dhcp__port=67)
+    may = Readiness(ready=True, bus="connected", said={"packet socket": ""})
+    may_not = Readiness(ready=True, bus="connected", said={"packet socket": "without CAP_NET_RAW"})
+    assert _levels(ports.raw_socket(settings, may)) == ["ok"]
+    assert _levels(ports.raw_socket(settings, may_not)) == ["warn"]
+
+
 def test_an_address_that_the_host_does_not_have(tmp_path: Path) -> None:
     settings = settings_in(tmp_path, tftp__listen="192.0.2.1:0")
     wrong = [finding for finding in ports.ports(settings, set()) if finding.level == "fail"]

@@ -9,6 +9,7 @@ import pytest
 from libs.desired import BootLoader, MachineDocument
 from libs.wire.dhcp import NONE, encode
 from libs.wire.dhcp_options import MessageType, Option, write_machine_identifier
+from libs.wire.pxe import ARCHITECTURES, Architecture
 from services.dhcp.boot import KickstartAddress, boot_loader
 from services.dhcp.exchange import Datagram
 from tests.services.dhcp.lab import (
@@ -68,6 +69,12 @@ def program(answer: Answer) -> str:
         (7, "grub", "grubx64.efi"),
         (7, "pxelinux", "shimx64.efi"),
         (7, "ipxe", "ipxe.efi"),
+        (6, "auto", "grubia32.efi"),
+        (6, "ipxe", "ipxe-ia32.efi"),
+        (10, "auto", "grubarm.efi"),
+        (27, "auto", "grubriscv64.efi"),
+        (27, "ipxe", "ipxe-riscv64.efi"),
+        (39, "auto", "grubloongarch64.efi"),
         (11, "auto", "shimaa64.efi"),
         (11, "grub", "grubaa64.efi"),
     ],
@@ -96,7 +103,17 @@ def test_ipxe_gets_its_script_and_never_itself(arch: int, loader: BootLoader, fi
     assert not {Option.VENDOR_CLASS, Option.VENDOR_SPECIFIC} & set(answer.given.options)
 
 
-@pytest.mark.parametrize(("arch", "loader"), [(16, "ipxe.efi"), (19, "ipxe-arm64.efi")])
+@pytest.mark.parametrize(
+    ("arch", "loader"),
+    [
+        (15, "ipxe-ia32.efi"),
+        (16, "ipxe.efi"),
+        (18, "ipxe-arm32.efi"),
+        (19, "ipxe-arm64.efi"),
+        (28, "ipxe-riscv64.efi"),
+        (40, "ipxe-loong64.efi"),
+    ],
+)
 def test_http_boot_gets_an_absolute_url_and_its_class(arch: int, loader: str) -> None:
     """UEFI 2.10 section 24.7.3: the class tells the firmware that the offer is for HTTP boot."""
     answer = ask(b"HTTPClient:Arch:%05d:UNDI:003000" % arch, arch)
@@ -104,6 +121,19 @@ def test_http_boot_gets_an_absolute_url_and_its_class(arch: int, loader: str) ->
     assert answer.given.options[Option.VENDOR_CLASS] == b"HTTPClient"
     assert Option.VENDOR_SPECIFIC not in answer.given.options
     assert Option.DOMAIN_NAME_SERVER in answer.given.options
+
+
+@pytest.mark.parametrize("user_class", [b"", b"iPXE"])
+@pytest.mark.parametrize("loader", ["pxelinux", "lpxelinux"])
+def test_pxelinux_is_told_where_its_configuration_is(loader: BootLoader, user_class: bytes) -> None:
+    """RFC 5071 section 4; no path prefix (section 5), the loader's own folder is right."""
+    options = ask(arch=0, loader=loader, user_class=user_class).given.options
+    assert options[Option.PXELINUX_CONFIG_FILE] == b"pxelinux.cfg/01-52-54-00-00-00-01"
+    assert Option.PXELINUX_PATH_PREFIX not in options
+
+
+def test_other_loaders_are_not_told_of_pxelinux() -> None:
+    assert Option.PXELINUX_CONFIG_FILE not in ask(arch=7).given.options
 
 
 def test_options_60_and_43_come_together() -> None:
@@ -126,6 +156,7 @@ def test_the_machine_identifier_is_echoed_to_firmware() -> None:
 def without_boot_information(answer: Answer) -> bool:
     reply = answer.given
     told = {Option.BOOT_FILE, Option.VENDOR_CLASS, Option.VENDOR_SPECIFIC, Option.TFTP_SERVER_NAME}
+    told.add(Option.PXELINUX_CONFIG_FILE)
     return (reply.siaddr, reply.file) == (NONE, b"") and not told & set(reply.options)
 
 
@@ -134,11 +165,13 @@ def test_installers_and_systems_get_no_boot_information(vendor_class: bytes) -> 
     assert without_boot_information(ask(vendor_class))
 
 
-@pytest.mark.parametrize("arch", [0, 7, 11, 16])
+@pytest.mark.parametrize(("row", "arch"), [(row, code) for row in ARCHITECTURES for code in row.codes])
 @pytest.mark.parametrize("user_class", [b"", b"iPXE"])
-def test_a_machine_that_may_not_netboot_gets_no_boot_information(arch: int, user_class: bytes) -> None:
+def test_a_machine_that_may_not_netboot_gets_no_boot_information(
+    row: Architecture, arch: int, user_class: bytes
+) -> None:
     denied = machine(netboot="deny")
-    answer = ask(b"HTTPClient" if arch == 16 else PXE, arch, user_class, denied)
+    answer = ask(b"HTTPClient" if row.http else PXE, arch, user_class, denied)
     assert without_boot_information(answer)
     assert answer.address == "10.77.0.100"
 

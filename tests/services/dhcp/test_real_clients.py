@@ -12,13 +12,15 @@ from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from libs.desired import AddressRange
 from libs.events import LeaseAcknowledged, LeaseReleased
-from libs.settings import Settings
+from libs.settings import Settings, parse_host_port
 from libs.wire.dhcp import decode
 from libs.wire.dhcp_options import MessageType
+from services.cli.supervisor.readiness import ask
 from services.dhcp.service import dhcp
 from tests.services.dhcp.lab import machine, subnet
 from tests.services.dhcp.link import CLIENT_INTERFACE, CLIENT_MAC, SERVER, Link
@@ -245,6 +247,10 @@ async def test_without_a_packet_socket_it_broadcasts_and_says_so_once(tmp_path: 
             async with udhcpc(link, tmp_path, "-q") as client:
                 await client.seen("bound")
             assert {destination for _, destination, _ in replies(ear)} == {b"\xff" * 4}
+        async with httpx.AsyncClient(trust_env=False) as http:
+            page = parse_host_port((tmp_path / "var" / "run" / "dhcp-status").read_text().strip())
+            answer = await until(lambda: ask("dhcp", page, http), "dhcp says whether it is ready")
+        assert "CAP_NET_RAW" in answer.said["packet socket"]  # where doctor reads it
     finally:
         service.terminate()
         _, said = await service.communicate()
