@@ -35,6 +35,7 @@ class Machine:
     name: str
     mac: str
     firmware: Firmware
+    kernel: tuple[str, ...] = ()  # arguments that make the firmware start a kernel at once, not what it finds
     _process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -89,6 +90,7 @@ class Machine:
             *("-netdev", f"tap,id=net,ifname={tap},script=no,downscript=no"),
             *("-drive", f"if=none,id=disk,format=raw,cache=unsafe,file={disk}"),
             *("-device", "virtio-blk-pci,drive=disk,bootindex=2"),
+            *self.kernel,
             *(self._uefi(card) if self.firmware is Firmware.UEFI else self._bios(card)),
         ]
 

@@ -12,6 +12,9 @@ SIGNED_GRUB = Path("/usr/lib/grub/x86_64-efi-signed")
 OVMF_CODE = Path("/usr/share/OVMF/OVMF_CODE_4M.fd")
 OVMF_VARS = Path("/usr/share/OVMF/OVMF_VARS_4M.fd")
 
+INSTALLER_PACKAGE = "debian-installer-12-netboot-amd64"
+INSTALLER = Path("/usr/lib/debian-installer/images/12/amd64/text/debian-installer/amd64")
+
 KERNEL_PACKAGE = "linux-image-cloud-amd64"
 BUSYBOX_PACKAGE = "busybox-static"
 PROGRAMS = {
