@@ -173,6 +173,26 @@ async def test_no_answer_leaves_while_leases_cannot_be_stored() -> None:
     server.close()
 
 
+async def test_an_offer_does_not_wait_for_the_leases_of_its_batch() -> None:
+    lab, disk = Lab().declare(loopback(unknown="lease")), Disk()
+    disk.full = True
+    server = Server(
+        lab.engine,
+        save=disk.save,
+        record=lambda _: None,
+        told=lambda _: None,
+        ready=lambda *_: None,
+        metrics=Metrics(CollectorRegistry()),
+        log=structlog.get_logger(),
+    )
+    with Relay(server.open(HostPort("127.0.0.1", 0))) as relay:
+        refused = relay.send(MessageType.REQUEST, mac(1), {50: IPv4Address("127.77.1.1").packed, 54: LOCAL.packed})
+        offered = relay.send(MessageType.DISCOVER, mac(2))
+        assert (await relay.answer(offered)).type == MessageType.OFFER
+        assert refused not in relay.replies
+    server.close()
+
+
 async def test_many_answers_share_one_sync() -> None:
     """Everything that waits in the socket is one batch, and one transaction."""
     lab, commits = Lab().declare(loopback(unknown="lease")), list[list[Lease]]()
