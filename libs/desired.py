@@ -14,7 +14,8 @@ MACHINES = "kickfleet_machines"
 SUBNETS = "kickfleet_subnets"
 LEASES = "kickfleet_leases"
 BOOTFILES = "kickfleet_bootfiles"
-BUCKETS = (MACHINES, SUBNETS, LEASES, BOOTFILES)
+SHARING = "kickfleet_dhcp"  # among dhcp servers: who they are, and their leases while there are several
+BUCKETS = (MACHINES, SUBNETS, LEASES, BOOTFILES, SHARING)
 
 BootLoader = Literal["auto", "pxelinux", "lpxelinux", "grub", "shim", "ipxe"]
 

@@ -74,6 +74,7 @@ class DatabaseSettings(_Section):
 class DhcpSettings(_Section):
     """The DHCP service."""
 
+    name: str = Field("", description='what operators call this server where several share subnets; "": the host name')
     listen: str = Field("0.0.0.0", description="address of the socket for relays and unicast")
     port: Port = Field(67, description="UDP port; a subnet in mode proxy also opens the port 3944 above it (4011)")
     status: ListenAddress = Field(HostPort("127.0.0.1", 8067), description="health and metrics by HTTP")

@@ -25,6 +25,7 @@ from structlog.typing import FilteringBoundLogger
 from libs.bus import stream
 from libs.bus.bulk import BulkClient, Outgoing
 from libs.bus.errors import BusUnavailable
+from libs.bus.ledger import Ledger
 from libs.bus.replica import Replica
 from libs.bus.writer import Writer
 from libs.desired import BUCKETS
@@ -188,6 +189,10 @@ class Bus:
     def replica(self, bucket: str, path: Path, on_change: Callable[[str, dict[str, Any] | None], None]) -> Replica:
         """A persisted local copy of a bucket; what it holds already is told to `on_change` at once."""
         return Replica(self, bucket, path, on_change, self._log)
+
+    def ledger(self, bucket: str) -> Ledger:
+        """A bucket that several writers share, by compare-and-set."""
+        return Ledger(self, bucket, self._log)
 
     def writer(self, bucket: str) -> Writer:
         """A writer that keeps at it until the bus has taken the latest value of each key."""

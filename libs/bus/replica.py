@@ -81,7 +81,7 @@ class Replica:
         try:
             await self._take_snapshot(watcher, lost)
             while not lost.done():
-                entry = await _next(watcher, lost)
+                entry = await next_entry(watcher, lost)
                 if entry:
                     self._apply(entry)
         finally:
@@ -92,7 +92,7 @@ class Replica:
     async def _take_snapshot(self, watcher: KeyValue.KeyWatcher, lost: "asyncio.Task[None]") -> None:
         seen = set()
         while not lost.done():
-            entry = await _next(watcher, lost)
+            entry = await next_entry(watcher, lost)
             if entry is None:
                 break
             self._apply(entry)
@@ -127,7 +127,7 @@ class Replica:
             self._log.error("a document was left aside", bucket=self._bucket, key=key, error=str(error))
 
 
-async def _next(watcher: KeyValue.KeyWatcher, lost: "asyncio.Task[None]") -> KeyValue.Entry | None:
+async def next_entry(watcher: KeyValue.KeyWatcher, lost: "asyncio.Task[None]") -> KeyValue.Entry | None:
     """The next entry; None for the end of the snapshot, or when the connection is lost."""
     update = asyncio.ensure_future(anext(watcher))
     try:

@@ -9,6 +9,7 @@ from services.dhcp.fleet import Fleet
 from services.dhcp.leases import Hardware, Lease, Leases, State
 from services.dhcp.pool import Pool
 from services.dhcp.quota import Share, share_of
+from services.dhcp.sharing.partition import Sharing
 
 RECLAIM_SEARCH = 256  # idle leases looked at for one request
 
@@ -45,6 +46,8 @@ class Allocation:
     def __init__(self, fleet: Fleet, leases: Leases) -> None:
         self._fleet = fleet
         self.leases = leases
+        self.sharing = Sharing()
+        leases.is_held_over = lambda address: self.sharing.hold_over(address)
         self.own: set[IPv4Address] = set()  # this host's addresses, never given out whatever the pools say
         self._pools: dict[str, Pool] = {}
         self._shares: dict[str, Share] = {}
@@ -76,9 +79,26 @@ class Allocation:
         if not self.leases.is_free_for(address, who.hardware, now) and not self._was_its_own(who, address):
             return False
         owner = self._fleet.reserved_for(address)
-        if owner is not None:
-            return who.machine is not None and who.machine.name == owner
-        return address in self._pool(who.subnet)
+        if owner is not None and (who.machine is None or who.machine.name != owner):
+            return False
+        if owner is None and address not in self._pool(who.subnet):
+            return False
+        return self.sharing.alone or self.sharing.may_give(
+            address, who.hardware, self.leases.at(address), is_kept=self.is_kept(who, address)
+        )
+
+    def is_kept(self, who: Applicant, address: IPv4Address) -> bool:
+        """Whether no other machine can have the address: it is reserved, outside of the pool, and nobody else's yet."""
+        if reservation(who) != address or address in self._pool(who.subnet):
+            return False
+        lease = self.leases.at(address)
+        return lease is None or lease.state is not State.BOUND or who.has_card(lease.hardware)
+
+    def restart(self) -> None:
+        """Look at every address of the pools again: other servers' part of them has changed."""
+        self._shares.clear()
+        for pool in self._pools.values():
+            pool.restart()
 
     def _was_its_own(self, who: Applicant, address: IPv4Address) -> bool:
         """Whether another card of a machine that starts had the machine's reservation when it last ran."""
@@ -97,7 +117,7 @@ class Allocation:
         name, pool = who.subnet.name, self._pool(who.subnet)
         share = self._shares.get(name)
         if share is None or share.pool is not pool:
-            share = self._shares[name] = share_of(pool, self._fleet, self.leases, name)
+            share = self._shares[name] = share_of(pool, self._fleet, self.leases, self.sharing, name)
         return self.leases.taken(name) < share.most
 
     def may_keep(self, who: Applicant, lease: Lease, now: float) -> bool:

@@ -22,6 +22,7 @@ from services.dhcp.handlers import CHAINS
 from services.dhcp.leases import Hardware, Lease, State
 from services.dhcp.probing import Probe, Probing, Waiting
 from services.dhcp.reply import compose
+from services.dhcp.sharing.claiming import Claim
 
 
 @dataclass
@@ -32,9 +33,11 @@ class Batch:
     events: list[Event] = field(default_factory=list)
     changes: list[Lease] = field(default_factory=list)
     probes: list[Probe] = field(default_factory=list)
+    claims: list[Claim] = field(default_factory=list)
     received: Counter[str] = field(default_factory=Counter)
     unanswered: Counter[str] = field(default_factory=Counter)
     faults: list[Exception] = field(default_factory=list)
+    is_heard: bool = False  # the changes are another server's, which has told of them
 
     def parted(self) -> "tuple[Batch, Batch]":
         """The offers, which promise nothing that a crash could break, and all else, whose answers wait for the disk."""
@@ -90,10 +93,38 @@ class Engine:
             batch.events.append(LeaseReleased(**facts, subnet=lease.subnet, by="operator"))
         return batch
 
-    def _attempt(self, datagram: Datagram, batch: Batch, now: float, since: float) -> None:
+    # --- other servers, see services.dhcp.sharing ---------------------------------------------------------------
+
+    def settle(self, claim: Claim, agreed: Lease | None, now: float) -> Batch:
+        """The bus has agreed to a claim, or others were ahead of it: the request comes again."""
+        batch = Batch()
+        attempts = claim.attempts + (agreed is None)
+        self._attempt(claim.datagram, batch, now, claim.since, agreed, attempts)
+        return batch
+
+    def adopt(self, leases: Sequence[Lease]) -> Batch:
+        """Records that another server made; it has told of them."""
+        return Batch(changes=self._desk.allocation.leases.adopt(leases), is_heard=True)
+
+    def end(self, lease: Lease, now: float) -> Batch:
+        """The bus knows that a lease or quarantine has run out."""
+        batch = Batch(changes=self._desk.allocation.leases.adopt([lease]))
+        if lease.state is State.EXPIRED:
+            batch.events.append(self._expired(lease, now))
+        return batch
+
+    def _attempt(
+        self,
+        datagram: Datagram,
+        batch: Batch,
+        now: float,
+        since: float,
+        claimed: Lease | None = None,
+        attempts: int = 0,
+    ) -> None:
         """`since`: when the datagram came in."""
         try:
-            self._answer(datagram, batch, now, since)
+            self._answer(datagram, batch, now, since, claimed, attempts)
         except SilenceError as silence:
             batch.unanswered[silence.reason] += 1
         except WireError as error:
@@ -103,8 +134,11 @@ class Engine:
             batch.unanswered["fault"] += 1
             batch.faults.append(error)
 
-    def _answer(self, datagram: Datagram, batch: Batch, now: float, since: float) -> None:
+    def _answer(
+        self, datagram: Datagram, batch: Batch, now: float, since: float, claimed: Lease | None, attempts: int
+    ) -> None:
         exchange = receive(datagram, self._desk, now)
+        exchange.claimed, exchange.attempts = claimed, attempts
         if since == now:
             batch.received[exchange.request.type_name] += 1
         exchange.may_probe = self._desk.can_probe and self._probing.has_room
@@ -115,6 +149,8 @@ class Engine:
         finally:
             batch.changes += exchange.changes
             batch.events += exchange.events
+            if exchange.claim:
+                batch.claims.append(Claim(exchange.claim, datagram, since, attempts))
             if exchange.unprobed:
                 self._probe(exchange, exchange.unprobed, batch, since)
         if reply:

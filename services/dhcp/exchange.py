@@ -128,6 +128,15 @@ class Exchange:
     unprobed: IPv4Address | None = None  # the address that is to be probed before it is offered
     events: list[Event] = field(default_factory=list)
     changes: list[Lease] = field(default_factory=list)
+    seconds: int | None = None  # how long the lease lasts, where it is not the subnet's time
+    claim: Lease | None = None  # what the bus has to agree to before it is granted
+    claimed: Lease | None = None  # what it has agreed to
+    attempts: int = 0  # claims for this request that others were ahead of
+
+    @property
+    def lease_seconds(self) -> int:
+        """How long a lease lasts."""
+        return self.subnet.lease_seconds if self.seconds is None else self.seconds
 
     @property
     def sources(self) -> tuple[Source, ...]:

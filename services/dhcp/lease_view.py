@@ -1,8 +1,9 @@
 """The leases as others see them: one document an address in the `leases` bucket, written after the answer."""
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
+from ipaddress import AddressValueError, IPv4Address
 from typing import Any
 
 from libs.bus import Bus, BusUnavailable
@@ -16,10 +17,14 @@ RETRY_SECONDS = 1.0
 class LeaseView:
     """Keeps the bucket the same as the lease table, later if the bus is away. Never in the way of an answer."""
 
-    def __init__(self, bus: Bus, fleet: Fleet, leases: Leases) -> None:
+    def __init__(
+        self, bus: Bus, fleet: Fleet, leases: Leases, owns: Callable[[IPv4Address], bool] = lambda _: True
+    ) -> None:
+        """`owns`: whether an address is this server's own, where there are several servers."""
         self._bus = bus
         self._fleet = fleet
         self._leases = leases
+        self._owns = owns
         self._writer = bus.writer(LEASES)
 
     def show(self, changes: Iterable[Lease]) -> None:
@@ -43,8 +48,14 @@ class LeaseView:
                 await asyncio.sleep(RETRY_SECONDS)
         wanted = {str(lease.address): self._document(lease) for lease in self._leases}
         for key in there.keys() | wanted.keys():
-            if there.get(key) != wanted.get(key):
+            if there.get(key) != wanted.get(key) and self._is_ours(key):
                 self._writer.set(key, wanted.get(key))
+
+    def _is_ours(self, key: str) -> bool:
+        try:
+            return self._owns(IPv4Address(key))
+        except AddressValueError:
+            return True  # nobody's: it is removed
 
     def _document(self, lease: Lease) -> dict[str, Any] | None:
         mac = lease.hardware.mac

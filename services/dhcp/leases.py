@@ -13,7 +13,7 @@ bounded: a client whose offer was forgotten is answered from the free addresses 
 
 import heapq
 from collections import Counter, OrderedDict
-from collections.abc import Container, Iterable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from ipaddress import IPv4Address, IPv4Network
@@ -97,6 +97,7 @@ class Leases:
         self._offers_from: Counter[Source] = Counter()
         self._watched: dict[str, Container[IPv4Address]] = {}
         self._taken: dict[str, set[IPv4Address]] = {}
+        self.is_held_over: Callable[[IPv4Address], bool] = lambda _: False  # ends not by its time alone
 
     def load(self, leases: Iterable[Lease]) -> None:
         """Take over stored records, the longest idle first in the order of reclaim."""
@@ -281,7 +282,17 @@ class Leases:
         if lease.expires > now:
             self._schedule(lease)
             return []
+        if self.is_held_over(address):
+            return []
         return self._put_all([replace(lease, state=State.EXPIRED if lease.state is State.BOUND else State.FREE)])
+
+    def adopt(self, leases: Iterable[Lease]) -> list[Lease]:
+        """Take over records of another server; an offer of an address that somebody has is gone."""
+        taken = list(leases)
+        for lease in taken:
+            if lease.state not in IDLE and self._offered.get(lease.hardware) != lease.address:
+                self._drop_offer(lease.address)
+        return self._put_all(taken)
 
     def take_vacated(self) -> list[tuple[str, IPv4Address]]:
         """The subnet and address of offers and records that have gone since the last call."""

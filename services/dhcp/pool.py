@@ -37,6 +37,9 @@ class Pool:
                 return address not in self._excluded
         return False
 
+    def __iter__(self) -> Iterator[IPv4Address]:
+        return self._addresses()
+
     def __len__(self) -> int:
         spanned = sum(last - first + 1 for first, last in self._ranges)
         return spanned - sum(any(first <= int(e) <= last for first, last in self._ranges) for e in self._excluded)

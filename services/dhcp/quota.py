@@ -11,6 +11,7 @@ from ipaddress import IPv4Address
 from services.dhcp.fleet import Fleet
 from services.dhcp.leases import MAXIMUM_OFFERS, Leases, Source
 from services.dhcp.pool import Pool
+from services.dhcp.sharing.partition import Sharing
 
 RESERVED_SHARE = 8  # one address in so many of a pool is for known machines alone
 MOST_OFFERS = {"circuit": 128, "relay": 1024, "all": MAXIMUM_OFFERS // 2}  # outstanding to strangers, by where they are
@@ -29,16 +30,25 @@ def is_crowded(leases: Leases, sources: tuple[Source, ...]) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Unreserved:
-    """The addresses of a pool that are kept for no machine."""
+    """The addresses of a pool that are kept for no machine; where servers share it, of this server's part."""
 
     pool: Pool
     fleet: Fleet
+    sharing: Sharing
 
     def __contains__(self, address: object) -> bool:
-        return isinstance(address, IPv4Address) and address in self.pool and not self.fleet.reserved_for(address)
+        return isinstance(address, IPv4Address) and self._is_ours(address) and not self.fleet.reserved_for(address)
 
     def __len__(self) -> int:
-        return len(self.pool) - sum(address in self.pool for address in self.fleet.reservations)
+        return self.part - sum(map(self._is_ours, self.fleet.reservations))
+
+    @property
+    def part(self) -> int:
+        """How many addresses of the pool are ours."""
+        return len(self.pool) if self.sharing.alone else sum(map(self.sharing.owns, self.pool))
+
+    def _is_ours(self, address: IPv4Address) -> bool:
+        return address in self.pool and self.sharing.owns(address)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +59,8 @@ class Share:
     most: int
 
 
-def share_of(pool: Pool, fleet: Fleet, leases: Leases, subnet: str) -> Share:
+def share_of(pool: Pool, fleet: Fleet, leases: Leases, sharing: Sharing, subnet: str) -> Share:
     """Begin to count what is taken of a pool."""
-    open_to_all = Unreserved(pool, fleet)
+    open_to_all = Unreserved(pool, fleet, sharing)
     leases.watch(subnet, open_to_all)
-    return Share(pool, len(open_to_all) - len(pool) // RESERVED_SHARE)
+    return Share(pool, len(open_to_all) - open_to_all.part // RESERVED_SHARE)

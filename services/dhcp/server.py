@@ -36,7 +36,8 @@ BOOT_PORT_ABOVE = 4011 - 67  # the boot port lies so far above the server port, 
 class Server:
     """Serves one port: on the listening address for relays and unicast, and on each interface that subnets name.
 
-    `save` stores leases durably or raises StoreError; `record` takes events down; `told` hears of stored leases.
+    `save` stores leases durably or raises StoreError; `record` takes events down; `told` hears of stored leases, and
+    `share` of what other servers are to know or to agree to.
     """
 
     def __init__(
@@ -46,6 +47,7 @@ class Server:
         save: Callable[[Iterable[Lease]], None],
         record: Callable[[Sequence[Event]], None],
         told: Callable[[Iterable[Lease]], None],
+        share: Callable[[Batch], None] = lambda _: None,
         ready: Callable[[str, bool, str], None],
         metrics: Metrics,
         log: FilteringBoundLogger,
@@ -55,6 +57,7 @@ class Server:
         self._unsaved: list[Lease] = []
         self._record = record
         self._told = told
+        self._share = share
         self._ready = ready
         self._metrics = metrics
         self._log = log
@@ -195,23 +198,24 @@ class Server:
             self._process(waiting)
 
     def _process(self, datagrams: list[Datagram]) -> None:
-        self._carry_out(self._engine.handle(datagrams, time.time()))
+        self.carry_out(self._engine.handle(datagrams, time.time()))
 
     def _heard(self, sightings: list[Sighting]) -> None:
         """Hosts on a link said which addresses they use."""
-        self._carry_out(self._engine.sighted(sightings, time.time()))
+        self.carry_out(self._engine.sighted(sightings, time.time()))
 
     def release(self, address: IPv4Address) -> list[Lease]:
         """An operator takes an address back; what became of its record. Raises StoreError where it cannot be stored."""
         batch = self._engine.release(address, time.time())
-        if not self._carry_out(batch):
+        if not self.carry_out(batch):
             raise StoreError("the lease database takes nothing at present")
         return batch.changes
 
-    def _carry_out(self, batch: Batch) -> bool:
+    def carry_out(self, batch: Batch) -> bool:
         """Whether leases are stored, and with them all that comes after it done."""
         self._count(batch)
         self._ask(batch.probes)
+        self._share(batch)  # before a change of the membership that comes while leases are stored
         offers, rest = batch.parted()
         # In this order: no answer leaves before its lease is on the disk and its event in the spool. Offers need not
         # wait while the disk is well; where it was not, all is stored first, and once more below, which is harmless.
@@ -221,7 +225,7 @@ class Server:
         if not self._store(rest.changes):
             return False
         self._answer(rest)
-        if rest.changes:
+        if rest.changes and not rest.is_heard:
             self._told(rest.changes)
         return True
 

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from pydantic import ValidationError
 
 from libs.bus import Replica
-from libs.desired import MACHINES, SUBNETS, Document, MachineDocument, SubnetDocument
+from libs.desired import MACHINES, SHARING, SUBNETS, Document, MachineDocument, SubnetDocument
 from libs.events import Event, LeaseOffered
 from libs.service import Context, ServiceError, bind_error
 from libs.settings import HostPort, Settings, parse_host_port
@@ -24,6 +24,10 @@ from services.dhcp.leases import Leases
 from services.dhcp.metrics import LeaseCollector, Metrics
 from services.dhcp.release import SUBJECT, answering
 from services.dhcp.server import Server, missing_sentence
+from services.dhcp.sharing.forgetting import FORGET, forgetting
+from services.dhcp.sharing.joining import party_of, tell_sharing
+from services.dhcp.sharing.link import Link
+from services.dhcp.sharing.party import Party
 from services.dhcp.shrinking import telling
 from services.dhcp.store import Store, StoreError
 
@@ -40,16 +44,20 @@ async def dhcp(ctx: Context) -> AsyncIterator[None]:
     store = _open_store(ctx, leases)
     fleet = Fleet()
     desk = Desk(fleet, Allocation(fleet, leases), kickstart_address(ctx.settings))
-    view = LeaseView(ctx.bus, fleet, leases)
+    party = party_of(ctx, desk.allocation)
+    view = LeaseView(ctx.bus, fleet, leases, desk.allocation.sharing.owns)
+    engine = Engine(desk)
     server = Server(
-        Engine(desk),
+        engine,
         save=store.save,
         record=_recorder(ctx),
         told=view.show,
+        share=lambda batch: link.share(batch),
         ready=ctx.ready,
         metrics=Metrics(ctx.registry),
         log=ctx.log,
     )
+    link = Link(ctx.bus.ledger(SHARING), party, engine, desk.allocation, server.carry_out, ctx.log)
     ctx.registry.register(LeaseCollector(fleet, desk.allocation))
     replicas = [
         ctx.bus.replica(MACHINES, ctx.data / "machines.db", _reader(MachineDocument, fleet.put_machine)),
@@ -59,12 +67,13 @@ async def dhcp(ctx: Context) -> AsyncIterator[None]:
     desk.can_probe = server.can_probe
     try:
         _check_interfaces(fleet, server)
-        for replica in replicas:
-            await replica.start()
-        ctx.task(view.run(), "lease view")
+        ctx.task(link.run(), "other servers")
+        ctx.task(_follow_fleet(party, replicas), "fleet")
+        ctx.task(_show(view, link), "lease view")
         await ctx.bus.respond(SUBJECT, answering(server.release))
+        await ctx.bus.respond(FORGET, forgetting(link, fleet))
         ctx.task(_tidy(store), "lease database")
-        ctx.task(_keep_time(ctx, desk, server, replicas), "clock")
+        ctx.task(_keep_time(ctx, desk, server, replicas, party), "clock")
         ctx.announce("dhcp-status", str(await ctx.serve_status(ctx.settings.dhcp.status)))
         ctx.ready("socket", True)
         ctx.ready("leases", True)
@@ -113,7 +122,7 @@ def _check_interfaces(fleet: Fleet, server: Server) -> None:
         raise ServiceError(f"dhcp can serve no subnet: {missing_sentence(missing)}")
 
 
-async def _keep_time(ctx: Context, desk: Desk, server: Server, replicas: list[Replica]) -> None:
+async def _keep_time(ctx: Context, desk: Desk, server: Server, replicas: list[Replica], party: Party) -> None:
     """Once a second: leases run out, interfaces come and go, the fleet's readiness is told."""
     settings = ctx.settings
     is_frozen = False
@@ -122,6 +131,8 @@ async def _keep_time(ctx: Context, desk: Desk, server: Server, replicas: list[Re
         server.follow_proxies(wanted=desk.fleet.has_proxies)
         server.tick()
         known = all(replica.synced.is_set() or replica.items() for replica in replicas)
+        if ctx.bus.connected or party.sharing.history:
+            tell_sharing(ctx, party)
         ctx.ready("fleet", known, "" if known else "waiting for the first copy of the fleet from the bus")
         if known and not is_frozen:
             is_frozen = True
@@ -129,6 +140,19 @@ async def _keep_time(ctx: Context, desk: Desk, server: Server, replicas: list[Re
         if not settings.kickstart.listen.port:
             desk.kickstart = kickstart_address(settings)
         await asyncio.sleep(TICK_SECONDS)
+
+
+async def _follow_fleet(party: Party, replicas: list[Replica]) -> None:
+    """The fleet is learnt once the other servers know of this one: what it serves alone is its own alone."""
+    await party.joined.wait()
+    for replica in replicas:
+        await replica.start()
+
+
+async def _show(view: LeaseView, link: Link) -> None:
+    """The view is brought up to date with what the other servers did meanwhile."""
+    await link.told.wait()
+    await view.run()
 
 
 async def _tidy(store: Store) -> None:

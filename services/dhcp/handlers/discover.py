@@ -20,6 +20,8 @@ def offer_address(exchange: Exchange, desk: Desk) -> None:
     if not allocation.leases.offer_to(exchange.hardware) and is_crowded(allocation.leases, exchange.sources):
         raise SilenceError("too_many_offers")
     address = allocation.choose(exchange.applicant, exchange.requested, now)
+    if address is None and not allocation.sharing.history:
+        raise SilenceError("takes_no_part_yet")
     if address is None:
         if desk.exhausted.due(exchange.subnet.name, now):
             usage = allocation.usage(exchange.subnet)

@@ -14,17 +14,18 @@ def describe_network(exchange: Exchange, desk: Desk) -> None:
     subnet, local = exchange.subnet, exchange.datagram.local
     network = desk.networks.get(subnet.name)
     if network is None or network.subnet is not subnet or network.local != local:
-        network = desk.networks[subnet.name] = Network(subnet, local, lease_times(subnet), told_of(subnet, local))
+        network = desk.networks[subnet.name] = Network(
+            subnet, local, lease_times(subnet.lease_seconds), told_of(subnet, local)
+        )
     if exchange.yiaddr is not None:
-        exchange.options |= network.times
+        exchange.options |= network.times if exchange.seconds is None else lease_times(exchange.seconds)
     exchange.options |= network.options
     if exchange.machine:
         exchange.options[Option.HOST_NAME] = host_name(exchange.machine, subnet).encode()
 
 
-def lease_times(subnet: SubnetDocument) -> dict[int, bytes]:
+def lease_times(seconds: int) -> dict[int, bytes]:
     """How long, and when to ask again (RFC 2131 section 4.4.5)."""
-    seconds = subnet.lease_seconds
     return {
         Option.LEASE_TIME: write_u32(seconds),
         Option.RENEWAL_TIME: write_u32(seconds // 2),

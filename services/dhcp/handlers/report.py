@@ -15,5 +15,5 @@ def record_answer(exchange: Exchange, _desk: Desk) -> None:
         requested = exchange.requested or exchange.request.ciaddr
         exchange.events.append(LeaseRefused(**facts, requested=str(requested), reason=exchange.reason))
     elif exchange.type is MessageType.REQUEST:
-        seconds = exchange.subnet.lease_seconds
+        seconds = exchange.lease_seconds
         exchange.events.append(LeaseAcknowledged(**facts, seconds=seconds, renewed=exchange.renewed))

@@ -23,6 +23,8 @@ def notice_rival(exchange: Exchange, desk: Desk) -> None:
     if chosen == exchange.server or chosen in desk.allocation.own:
         return
     desk.allocation.leases.withdraw(exchange.hardware)
+    if chosen in desk.allocation.sharing.peers:
+        raise SilenceError("peer_server")
     if exchange.machine and desk.rivals.due((exchange.hardware, chosen), exchange.now):
         exchange.events.append(
             RivalDetected(**about_exchange(exchange), subnet=exchange.subnet.name, server=str(chosen))
