@@ -9,7 +9,18 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 SERVICES = ("dhcp", "tftp", "kickstart", "inventory")
-SANS_IO = ("libs/wire", "engine", "session", "leases", "lifecycle", "negotiate")
+SANS_IO = (
+    "libs/wire",
+    "engine",
+    "session",
+    "leases",
+    "lifecycle",
+    "negotiate",
+    "partition",
+    "membership",
+    "merge",
+    "records",
+)
 OUTSIDE_WORLD = {"socket", "asyncio", "os", "pathlib", "time", "select", "selectors", "threading", "subprocess", "io"}
 MAX_LINES = 350
 

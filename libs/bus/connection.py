@@ -57,7 +57,8 @@ class Bus:
         self._changed = asyncio.Condition()
         self._task: asyncio.Task[None] | None = None
         self._handlers: dict[str, Handler] = {}
-        self._buckets: dict[str, KeyValue] = {}  # as this connection knows them
+        self._buckets: dict[str, tuple[BulkClient, KeyValue]] = {}  # and the connection that knows them so
+        self._lost = asyncio.Event()  # this connection is gone
         self._answered: set[str] = set()  # of the handlers, those that this connection knows
         self.generation = 0
 
@@ -94,7 +95,7 @@ class Bus:
 
     async def _keep_connected(self) -> None:
         while True:
-            lost = asyncio.Event()
+            lost = self._lost = asyncio.Event()
             try:
                 await self._connect(lost)
                 await stream.ensure(self.jetstream)
@@ -162,6 +163,8 @@ class Bus:
     def client(self) -> BulkClient:
         """The raw client. Raises BusUnavailable while there is none."""
         if self._client is None or not self._client.is_connected:
+            if self.connected:
+                self._lost.set()  # the library may miss a server that dies in the moment of connecting
             raise BusUnavailable("the bus is away")
         return self._client
 
@@ -172,10 +175,12 @@ class Bus:
 
     async def bucket(self, name: str) -> KeyValue:
         """A key-value bucket."""
-        if name not in self._buckets:
+        client, known = self.client, self._buckets.get(name)
+        if known is None or known[0] is not client:
             with _as_unavailable():
-                self._buckets[name] = await self.jetstream.key_value(name)
-        return self._buckets[name]
+                known = client, await client.jetstream(timeout=PATIENCE).key_value(name)
+            self._buckets[name] = known
+        return known[1]
 
     async def _ensure_buckets(self) -> None:
         for name in BUCKETS:

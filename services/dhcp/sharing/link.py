@@ -10,7 +10,6 @@ import contextlib
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import replace
-from functools import partial
 from ipaddress import AddressValueError, IPv4Address
 
 from structlog.typing import FilteringBoundLogger
@@ -33,7 +32,7 @@ STORE_AGAIN_SECONDS = 1.0
 
 
 class Link:
-    """Start `run` as a task. `carry_out` stores, tells and answers what comes of a batch."""
+    """Start `run` as a task. `carry_out` stores, tells and answers what comes of a batch; whether it is stored."""
 
     def __init__(
         self,
@@ -41,7 +40,7 @@ class Link:
         party: Party,
         engine: Engine,
         allocation: Allocation,
-        carry_out: Callable[[Batch, asyncio.Future[None] | None], None],
+        carry_out: Callable[[Batch], bool],
         log: FilteringBoundLogger,
     ) -> None:
         self._ledger = ledger
@@ -183,14 +182,7 @@ class Link:
 
     def _store(self, leases: list[Lease]) -> None:
         """No membership is agreed to before what the others told is on the disk."""
-        self._storing += 1
-        stored: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        stored.add_done_callback(partial(self._stored, leases))
-        self._carry_out(self._engine.adopt(leases), stored)
-
-    def _stored(self, leases: list[Lease], stored: "asyncio.Future[None]") -> None:
-        self._storing -= 1
-        if stored.exception() is not None:  # the committer keeps them; the next attempt tells whether they are there
+        if not self._carry_out(self._engine.adopt(leases)):  # the server keeps them, and stores them with the next
             self._storing += 1
             asyncio.get_running_loop().call_later(STORE_AGAIN_SECONDS, self._store_again, leases)
         self._due.set()
@@ -278,7 +270,7 @@ class Link:
             return  # the client repeats its request
         finally:
             latest = self._claims.pop(address)
-        self._carry_out(self._engine.settle(latest, claim.lease if is_agreed else None, time.time()), None)
+        self._carry_out(self._engine.settle(latest, claim.lease if is_agreed else None, time.time()))
 
     # --- time -----------------------------------------------------------------------------------------------
 
@@ -325,7 +317,7 @@ class Link:
         is_there = await self._compare_and_put(over)
         now_here = self._leases.at(lease.address)
         if is_there and now_here == lease:
-            self._carry_out(self._engine.end(over, time.time()), None)
+            self._carry_out(self._engine.end(over, time.time()))
         elif is_there and now_here:
             self._put_out([now_here])  # renewed meanwhile
 

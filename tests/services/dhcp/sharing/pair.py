@@ -21,6 +21,7 @@ from libs.wire.dhcp import Message
 from libs.wire.dhcp_options import MessageType, Option
 from services.dhcp.service import dhcp
 from services.dhcp.sharing import identity
+from services.dhcp.sharing.partition import CLOCK_SKEW, LEAST_SECONDS
 from tests.services.dhcp.relay import Relay
 from tests.services.dhcp.test_service import declare, held, loopback
 from tests.support.running import bus_of, service, settings_in
@@ -30,6 +31,13 @@ NAMES = ("left", "right")
 LISTEN = {"left": "127.0.0.1", "right": "127.0.0.2"}
 SIZE = 64  # addresses of the pool
 OPEN = SIZE * 7 // 8 - 2  # of them what machines that nobody registered get at least, whatever else is held
+PROGRAM = """
+from libs.service import run_service
+from services.dhcp.service import dhcp
+from services.dhcp.sharing import partition
+partition.CLOCK_SKEW, partition.LEAST_SECONDS = {skew}, {least}
+raise SystemExit(run_service("dhcp", dhcp))
+"""
 CONFIG = """
 data = "{data}"
 [bus]
@@ -64,6 +72,7 @@ class Pair:
     server: EmbeddedServer
     bus: Bus
     url: str
+    constants: dict[str, float] = field(default_factory=lambda: {"skew": CLOCK_SKEW, "least": LEAST_SECONDS})
     _stacks: dict[str, contextlib.AsyncExitStack] = field(default_factory=dict)
     relays: dict[str, Relay] = field(default_factory=dict)
     processes: dict[str, asyncio.subprocess.Process] = field(default_factory=dict)
@@ -99,7 +108,7 @@ class Pair:
         config.write_text(CONFIG.format(data=settings.data, url=self.url, name=name, listen=LISTEN[name]))
         announced = settings.data / "run" / "dhcp"
         announced.unlink(missing_ok=True)
-        command = [sys.executable, "-m", "services.dhcp", "--config", str(config)]
+        command = [sys.executable, "-c", PROGRAM.format(**self.constants), "--config", str(config)]
         child = await asyncio.create_subprocess_exec(*command, stderr=asyncio.subprocess.DEVNULL, cwd=Path.cwd())
         try:
             await until(announced.exists, "dhcp announces itself")
@@ -111,9 +120,9 @@ class Pair:
                 child.send_signal(signal.SIGKILL)
             await child.wait()
 
-    async def both(self, *, apart: bool = False) -> tuple[Relay, Relay]:
+    async def both(self, *, apart: bool = False, left_apart: bool = False) -> tuple[Relay, Relay]:
         """Both servers, which know the fleet and have agreed; `apart` is the right one."""
-        left = await self.start("left")
+        left = await self.start("left", apart=left_apart)
         await until(lambda: held(self.settings_of("left")), "left knows the fleet")
         right = await self.start("right", apart=apart)
         await until(lambda: held(self.settings_of("right")), "right knows the fleet")
@@ -124,6 +133,8 @@ class Pair:
         """So many servers share, and all have said so."""
 
         async def is_agreed() -> bool:
+            if not await self.bus.wait_connected(1):
+                return False
             found = (await self.bus.get_all(SHARING)).get("members", {})
             members = found.get("members", {})
             return len(members) == count and all(member["seen"] == found["epoch"] for member in members.values())
