@@ -36,7 +36,9 @@ def test_requirements_are_pinned_and_name_no_index() -> None:
     for name in ("requirements.txt", "requirements-dev.txt"):
         lines = [line for line in (ROOT / name).read_text("utf-8").splitlines() if line and not line.startswith("#")]
         assert [
-            line for line in lines if not re.fullmatch(r"[\w.-]+(\[\w+\])?==[\w.]+(; [\w. "=<>]+)?|-r requirements\.txt", line)
+            line
+            for line in lines
+            if not re.fullmatch(r'[\w.-]+(\[\w+\])?==[\w.]+(; [\w. "=<>]+)?|-r requirements\.txt', line)
         ] == []
 
 
