@@ -113,3 +113,5 @@ def _check_events(timeline: dict[str, Any], chain: Chain) -> None:
     assert {event["data"]["mac"] for event in events} == {chain.mac}
     boots = [event["data"]["boots"] for event in events if event["type"].endswith("bootconfig.fetched")]
     assert boots == ["install", "disk"], "told to install once, then told to boot its disk"
+    in_vain = [event for event in events if event["type"].endswith("transfer.failed") and "pxelinux.cfg" in str(event)]
+    assert not in_vain, "PXELINUX asks first for what option 209 names"

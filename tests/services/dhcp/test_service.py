@@ -235,7 +235,7 @@ async def test_health_readiness_and_metrics_are_served(tmp_path: Path) -> None:
 
         await until(is_ready, "the service is ready")
         parts = (await http.get(f"{status_of(settings)}/readyz")).json()["parts"]
-        assert set(parts) == {"socket", "leases", "fleet"}
+        assert set(parts) == {"socket", "packet socket", "leases", "fleet"}
         assert await metric(settings, 'kickfleet_dhcp_leases{state="bound",subnet="loop"}') == 1
         assert await metric(settings, 'kickfleet_dhcp_pool_addresses{subnet="loop"}') == 256
 
