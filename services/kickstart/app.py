@@ -22,6 +22,7 @@ from services.kickstart.transfers import Outgoing, Transfers
 from services.kickstart.uploads import UploadRefused, Uploads
 
 READ = ["GET", "HEAD"]
+IMAGES = "/images/"
 DOCUMENTS = ("answers", "ks.cfg", "preseed.cfg")
 RETRY_AFTER = {"retry-after": "2"}  # seconds; what the templates' callbacks wait as well
 
@@ -58,7 +59,6 @@ def create_app(parts: Parts) -> Asgi:
     """The application."""
     app = FastAPI(title="kickfleet kickstart", openapi_url=None, docs_url=None, redoc_url=None)
     app.add_api_route("/boot/ipxe/{mac}", _script(parts), methods=READ)
-    app.add_api_route("/images/{path:path}", _image(parts), methods=READ)
     app.add_api_route("/i/{token}/logs/{name}", _log(parts), methods=["PUT", "POST"])
     app.add_api_route("/i/{token}/{document}", _answers(parts), methods=READ)
     app.add_api_route("/i/{token}/{kind}", _callback(parts), methods=["POST"])
@@ -74,9 +74,19 @@ def _script(parts: Parts) -> Callable[..., Awaitable[Response]]:
     return script
 
 
-def _image(parts: Parts) -> Callable[..., Awaitable[Response]]:
-    async def image(path: str, request: Request) -> Response:
-        return _Sending(parts.transfers.image(path, _ip(request), request.headers), parts.metrics)
+def _image(parts: Parts) -> Asgi:
+    """Install trees have thousands of files, and storms ask for one at once: they go past the framework."""
+
+    async def image(scope: Scope, receive: Receive, send: Send) -> None:
+        request = Request(scope)
+        path = scope["path"].removeprefix(IMAGES)
+        answer: Response = JSONResponse({"detail": "images are read"}, 405, {"allow": ", ".join(READ)})
+        try:
+            if request.method in READ:
+                answer = _Sending(parts.transfers.image(path, _ip(request), request.headers), parts.metrics)
+        except NotThere as error:
+            answer = await _HANDLERS[NotThere](request, error)
+        await answer(scope, receive, send)
 
     return image
 
@@ -179,6 +189,7 @@ _HANDLERS: Mapping[type[Exception], Handler] = {
 
 def _at_the_door(app: Asgi, parts: Parts) -> Asgi:
     """Counts requests, and reads `//` in a path as `/`: firmware and installers join addresses carelessly."""
+    image = _image(parts)
     closed = JSONResponse({"detail": "the service stops; repeat this request"}, 503, RETRY_AFTER)
 
     async def door(scope: Scope, receive: Receive, send: Send) -> None:
@@ -189,7 +200,9 @@ def _at_the_door(app: Asgi, parts: Parts) -> Asgi:
                 parts.metrics.request(_kind(path), message["status"])
             await send(message)
 
-        inside = closed if parts.stopping.is_set() else app
+        inside = image if path.startswith(IMAGES) else app
+        if parts.stopping.is_set():
+            inside = closed
         await inside({**scope, "path": path}, receive, counted)
 
     return door
