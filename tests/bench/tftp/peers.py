@@ -68,7 +68,14 @@ class Account:
         return int(lines["usage_usec"]) / 1e6
 
     def close(self) -> None:
-        """Remove it, after its processes have ended."""
+        """End what is left of its processes, and remove it."""
+        deadline = time.monotonic() + PATIENCE
+        while members := (self._folder / "cgroup.procs").read_text().split():
+            for member in members:
+                _end(int(member))
+            if time.monotonic() > deadline:
+                raise RuntimeError(f"processes {members} do not end")
+            time.sleep(0.05)
         self._folder.rmdir()
 
 
