@@ -13,12 +13,14 @@ from itertools import count
 from libs.wire.tftp import Error, ErrorCode, Opcode, acknowledged
 from services.tftp.channel import Channel
 from services.tftp.hearing import LARGEST, Hearing
+from services.tftp.limits import Recent
 from services.tftp.listener import Arrival, transfer_socket
 from services.tftp.native import raw_address
 from services.tftp.transmit import Address, Letter, Way, best
 
 LANES = 4  # for each of our addresses
 FEW = 2  # clients of a lane that are heard one datagram a call, which is cheaper for so few
+MEMORY = 60.0  # seconds in which a client does not get the same port again
 TURNS = 4  # batches that a lane hears before the others have their turn
 _STRAY = Error(ErrorCode.UNKNOWN_TRANSFER_ID, "unknown transfer").encode()
 _ERROR = Opcode.ERROR.value
@@ -31,6 +33,7 @@ class Lane:
         self.sock = sock
         self.channels: dict[bytes, Channel] = {}
         self.clients: dict[Address, Channel] = {}
+        self.past = Recent(MEMORY)  # clients that had a transfer here
         self._lanes = lanes
         self._letters: list[Letter] = []
         self._hearing = False
@@ -96,6 +99,7 @@ class Lane:
         """A channel is over. The last one closes the lane behind it."""
         self.channels.pop(channel.name, None)
         self.clients.pop(channel.client, None)
+        self.past.add(channel.name, self._lanes.clock())
         if not self.channels:
             self._hearing = False
             self.flush()
@@ -139,7 +143,7 @@ class Lanes:
             for at in range(len(lanes)):
                 lane = lanes[(turn + at) % len(lanes)]
                 name = raw_address(lane.sock, arrival.client_on(lane.sock))
-                if name not in lane.channels:
+                if name not in lane.channels and not lane.past.has(name, self.clock()):
                     return lane, name
         lane = Lane(transfer_socket(arrival), self)
         lanes.append(lane)

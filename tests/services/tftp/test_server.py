@@ -1,5 +1,6 @@
 """The rules of the protocol over real sockets, one test a rule. Timers are set far away: time plays no part."""
 
+import contextlib
 from pathlib import Path
 
 import pytest
@@ -49,6 +50,21 @@ async def test_blocks_roll_over_from_65535_to_0(tmp_path: Path) -> None:
         with peer(served) as client:
             assert await client.fetch("a", blksize=8, windowsize=64) == content
         await served.emitted()
+
+
+async def test_a_client_never_gets_the_port_of_a_transfer_before(tmp_path: Path) -> None:
+    """Others keep the shared ports open; its own address and port stay the same."""
+    async with rig(tmp_path) as served:
+        served.write("a", octets(2000))
+        with contextlib.ExitStack() as stack:
+            for _ in range(8):
+                await stack.enter_context(peer(served)).ask("a")
+            client, ports = stack.enter_context(peer(served)), set()
+            for count in range(1, 13):
+                await client.fetch("a")
+                await served.emitted(count)
+                ports.add(client.transfer)
+            assert len(ports) == 12
 
 
 async def test_each_transfer_has_a_port_of_its_own(tmp_path: Path) -> None:
