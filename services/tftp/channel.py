@@ -6,7 +6,7 @@ from math import inf
 from typing import TYPE_CHECKING
 
 from libs.wire.tftp import Error, ErrorCode, Request
-from services.tftp.native import address_of
+from services.tftp.memory import address_of
 from services.tftp.session import Burst, Transfer
 from services.tftp.sources import Found
 from services.tftp.transmit import Address

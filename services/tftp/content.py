@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Protocol, overload
 
 from libs.wire.tftp import data_header
-from services.tftp.native import address_of
+from services.tftp.memory import address_of
 
 
 class ContentChangedError(Exception):

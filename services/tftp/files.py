@@ -15,7 +15,7 @@ from pathlib import Path
 
 from services.tftp.content import ContentChangedError
 from services.tftp.errors import MissingError, RefusedError
-from services.tftp.native import address_of
+from services.tftp.memory import address_of
 
 _LOOK = os.O_PATH | os.O_CLOEXEC
 _READ = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK

@@ -10,6 +10,8 @@ import socket
 import struct
 from collections.abc import Iterable, Sequence
 
+from services.tftp.memory import address_of
+
 BATCH = 256  # datagrams or windows a call
 PIECES = 4096  # parts of datagrams a call
 NAME = 32  # octets kept for an address; struct sockaddr_in6 has 28
@@ -30,34 +32,6 @@ Datagram = tuple[bytes, int, int, int, int]  # sender's raw address, opcode, num
 
 class UnsupportedError(Exception):
     """This system has no such calls."""
-
-
-class _Buffer(ctypes.Structure):
-    """Py_buffer, of the stable ABI."""
-
-    _fields_ = (
-        ("buf", ctypes.c_void_p),
-        ("obj", ctypes.py_object),
-        ("len", ctypes.c_ssize_t),
-        ("itemsize", ctypes.c_ssize_t),
-        ("readonly", ctypes.c_int),
-        ("ndim", ctypes.c_int),
-        ("format", ctypes.c_char_p),
-        ("shape", ctypes.c_void_p),
-        ("strides", ctypes.c_void_p),
-        ("suboffsets", ctypes.c_void_p),
-        ("internal", ctypes.c_void_p),
-    )
-
-
-def address_of(octets: object) -> int:
-    """Where bytes or a mapped file lie. They must outlive every use of the address."""
-    view = _Buffer()
-    ctypes.pythonapi.PyObject_GetBuffer(ctypes.py_object(octets), ctypes.byref(view), 0)
-    try:
-        return view.buf or 0
-    finally:
-        ctypes.pythonapi.PyBuffer_Release(ctypes.byref(view))
 
 
 def raw_address(sock: socket.socket, address: tuple[str, int] | tuple[str, int, int, int]) -> bytes:

@@ -16,7 +16,8 @@ from typing import Protocol
 
 from libs.wire.tftp import HEADER_SIZE, data_header
 from services.tftp.content import ContentChangedError, Window
-from services.tftp.native import BATCH, UDP_SEGMENT, Outbox, UnsupportedError, address_of
+from services.tftp.memory import address_of
+from services.tftp.native import BATCH, UDP_SEGMENT, Outbox, UnsupportedError
 
 Address = tuple[str, int] | tuple[str, int, int, int]  # as the socket module spells IPv4 and IPv6 addresses
 

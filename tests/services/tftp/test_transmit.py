@@ -10,7 +10,8 @@ import pytest
 
 from services.tftp.content import Content, TextContent, Window
 from services.tftp.files import Library
-from services.tftp.native import BATCH, Outbox, address_of, raw_address
+from services.tftp.memory import address_of
+from services.tftp.native import BATCH, Outbox, raw_address
 from services.tftp.transmit import Address, Batched, Letter, Plain, Segmented, Way, in_pieces
 from tests.services.tftp.rig import octets, peer, rig
 
