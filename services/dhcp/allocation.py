@@ -47,6 +47,7 @@ class Allocation:
         self._fleet = fleet
         self.leases = leases
         self.sharing = Sharing()
+        leases.is_ours = lambda address: self.sharing.owns(address)
         leases.is_held_over = lambda address: self.sharing.hold_over(address)
         self.own: set[IPv4Address] = set()  # this host's addresses, never given out whatever the pools say
         self._pools: dict[str, Pool] = {}

@@ -98,6 +98,7 @@ class Leases:
         self._watched: dict[str, Container[IPv4Address]] = {}
         self._taken: dict[str, set[IPv4Address]] = {}
         self.is_held_over: Callable[[IPv4Address], bool] = lambda _: False  # ends not by its time alone
+        self.is_ours: Callable[[IPv4Address], bool] = lambda _: True  # whether no other server gives it
 
     def load(self, leases: Iterable[Lease]) -> None:
         """Take over stored records, the longest idle first in the order of reclaim."""
@@ -238,11 +239,13 @@ class Leases:
         """Give an address to a client. What it held in the same subnet before is released."""
         self.withdraw(lease.hardware)
         self._drop_offer(lease.address)
-        mine = [self._records[address] for address in self._addresses.get(lease.hardware, ())]
         others = [
             replace(old, state=State.RELEASED)
-            for old in mine
-            if old.address != lease.address and old.subnet == lease.subnet and old.state is State.BOUND
+            for old in map(self._records.__getitem__, self._addresses.get(lease.hardware, ()))
+            if old.address != lease.address
+            and old.subnet == lease.subnet
+            and old.state is State.BOUND
+            and self.is_ours(old.address)
         ]
         return self._put_all([*others, lease])
 
@@ -289,8 +292,8 @@ class Leases:
     def adopt(self, leases: Iterable[Lease]) -> list[Lease]:
         """Take over records of another server; an offer of an address that somebody has is gone."""
         taken = list(leases)
-        for lease in taken:
-            if lease.state not in IDLE and self._offered.get(lease.hardware) != lease.address:
+        for lease in (lease for lease in taken if lease.state not in IDLE):
+            if self._offered.get(lease.hardware) != lease.address:
                 self._drop_offer(lease.address)
         return self._put_all(taken)
 

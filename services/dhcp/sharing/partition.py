@@ -70,9 +70,9 @@ class Sharing:
 
     def _is_over(self, address: IPv4Address, hardware: Hardware, record: Lease | None) -> bool:
         """Whether no server can still think that somebody else holds it: its end is known to the bus."""
-        if record is None or record.state is State.EXPIRED or address in self.ended:
+        if record is None or record.state is State.EXPIRED:
             return True
-        return record.state is not State.BOUND and record.hardware == hardware
+        return record.state is not State.BOUND and (address in self.ended or record.hardware == hardware)
 
     def must_claim(self, address: IPv4Address) -> bool:
         """Whether the bus has to agree before a client is told that it has the address."""

@@ -31,6 +31,7 @@ class Client:
     address: IPv4Address | None = None
     server: bytes = b""
     until: float = 0.0
+    transaction: int = 0  # the one under way; answers to earlier ones are not taken any more
     offers: dict[str, Message] = field(default_factory=dict)
 
 
@@ -41,7 +42,7 @@ class Crowd:
     chance: random.Random
     clients: dict[str, Client] = field(default_factory=lambda: {mac(number): Client() for number in range(CLIENTS)})
     # By server and transaction: when it was asked, and by whom; a client that has let go hears no more.
-    asked: dict[tuple[str, int], tuple[float, Client]] = field(default_factory=dict)
+    asked: dict[tuple[str, int], tuple[float, Client, int]] = field(default_factory=dict)
     granted: int = 0
     kept: int = 0
     changed_hands: int = 0
@@ -81,6 +82,7 @@ class Crowd:
             chosen = {Option.REQUESTED_ADDRESS: offer.yiaddr.packed, Option.SERVER_IDENTIFIER: offer.options[54]}
             self._send(relays, [name for name in names if self.chance.random() < 0.9], client, chosen)
         else:
+            mine.transaction += 1
             for name in names:
                 relays[name].send(MessageType.DISCOVER, client)
 
@@ -92,10 +94,12 @@ class Crowd:
         options: dict[Option, bytes],
         ciaddr: str = "0.0.0.0",
     ) -> None:
+        mine = self.clients[client]
+        mine.transaction += 1
         for name in names:
             before = time.monotonic()
             xid = relays[name].send(MessageType.REQUEST, client, options, ciaddr)
-            self.asked[name, xid] = before, self.clients[client]
+            self.asked[name, xid] = before, mine, mine.transaction
 
     def hear(self, relays: dict[str, Relay]) -> None:
         """Take the answers, and look whether an address is anybody else's."""
@@ -111,8 +115,10 @@ class Crowd:
             return  # the beacon
         if reply.type == MessageType.OFFER:
             mine.offers[name] = reply
-        elif reply.type == MessageType.ACK and self.asked[name, xid][1] is mine:
-            self._granted(client, mine, reply, name, self.asked[name, xid][0])
+        elif reply.type == MessageType.ACK:
+            asked, asking, transaction = self.asked[name, xid]
+            if asking is mine and transaction == mine.transaction:
+                self._granted(client, mine, reply, name, asked)
 
     def _granted(self, client: str, mine: Client, reply: Message, name: str, asked: float) -> None:
         """A client counts from when it asked (RFC 2131 section 4.4.1)."""
