@@ -285,15 +285,14 @@ class Leases:
         if lease.expires > now:
             self._schedule(lease)
             return []
-        if self.is_held_over(address):
-            return []
-        return self._put_all([replace(lease, state=State.EXPIRED if lease.state is State.BOUND else State.FREE)])
+        state = State.EXPIRED if lease.state is State.BOUND else State.FREE
+        return [] if self.is_held_over(address) else self._put_all([replace(lease, state=state)])
 
     def adopt(self, leases: Iterable[Lease]) -> list[Lease]:
         """Take over records of another server; an offer of an address that somebody has is gone."""
         taken = list(leases)
-        for lease in (lease for lease in taken if lease.state not in IDLE):
-            if self._offered.get(lease.hardware) != lease.address:
+        for lease in taken:
+            if lease.state not in IDLE and self._offered.get(lease.hardware) != lease.address:
                 self._drop_offer(lease.address)
         return self._put_all(taken)
 
