@@ -55,6 +55,7 @@ class Engine:
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
         self._probing = Probing()
+        self._claiming: dict[Hardware, Datagram] = {}  # requests that wait for the bus, by whom
 
     @property
     def deadline(self) -> float | None:
@@ -96,11 +97,24 @@ class Engine:
     # --- other servers, see services.dhcp.sharing ---------------------------------------------------------------
 
     def settle(self, claim: Claim, agreed: Lease | None, now: float) -> Batch:
-        """The bus has agreed to a claim, or others were ahead of it: the request comes again."""
+        """The bus has agreed to a claim, or others were ahead of it: the request comes again.
+
+        Not that of a client which has said something else since: it goes on with another address by now, which a grant
+        of this one would take from it.
+        """
         batch = Batch()
+        if not self.abandon(claim):
+            return batch
         attempts = claim.attempts + (agreed is None)
         self._attempt(claim.datagram, batch, now, claim.since, agreed, attempts)
         return batch
+
+    def abandon(self, claim: Claim) -> bool:
+        """A claim's request waits no more; whether it was still its client's last word."""
+        is_last_word = self._claiming.get(claim.lease.hardware) is claim.datagram
+        if is_last_word:
+            del self._claiming[claim.lease.hardware]
+        return is_last_word
 
     def adopt(self, leases: Sequence[Lease]) -> Batch:
         """Records that another server made; it has told of them."""
@@ -139,6 +153,8 @@ class Engine:
     ) -> None:
         exchange = receive(datagram, self._desk, now)
         exchange.claimed, exchange.attempts = claimed, attempts
+        if self._claiming:
+            self._claiming.pop(exchange.hardware, None)
         if since == now:
             batch.received[exchange.request.type_name] += 1
         exchange.may_probe = self._desk.can_probe and self._probing.has_room
@@ -150,6 +166,7 @@ class Engine:
             batch.changes += exchange.changes
             batch.events += exchange.events
             if exchange.claim:
+                self._claiming[exchange.hardware] = datagram
                 batch.claims.append(Claim(exchange.claim, datagram, since, attempts))
             if exchange.unprobed:
                 self._probe(exchange, exchange.unprobed, batch, since)

@@ -5,13 +5,14 @@ long, and only it. Without the bus: a lease that runs is confirmed for the rest 
 too, and nothing is extended.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from ipaddress import IPv4Address
 
 from libs.wire.dhcp_options import MessageType
 from services.dhcp.exchange import Datagram, Desk, Exchange, SilenceError
 from services.dhcp.leases import Lease, State
 
+WAIT_SECONDS = 1.0  # by which a claimed lease is longer than what the client is told, as it waits for the bus
 MOST_ATTEMPTS = 3  # others may be ahead of a claim so often before its request is left to its client's patience
 
 
@@ -33,9 +34,11 @@ def agreed(exchange: Exchange, desk: Desk, lease: Lease) -> Lease:
         return lease
     claimed = exchange.claimed
     if claimed and (claimed.address, claimed.hardware) == (lease.address, lease.hardware):
+        # At most what is left of it now, as the client may count from a repetition of its request.
+        exchange.seconds = min(exchange.lease_seconds, int(claimed.expires - sharing.margin - exchange.now))
         return claimed
     if sharing.connected and exchange.attempts < MOST_ATTEMPTS:
-        exchange.claim = lease
+        exchange.claim = replace(lease, expires=lease.expires + WAIT_SECONDS)
         raise SilenceError("claiming")
     if not sharing.connected and allocation.is_kept(exchange.applicant, lease.address):
         return lease

@@ -232,7 +232,8 @@ class Link:
             return await self._is_there(version)
         if revision > self._records.revisions.get(lease.address, 0):
             self._records.note(lease.address, revision, version)
-        return True
+        # The answer may come behind the news that another server has written since.
+        return self._records.known.get(lease.address) == version
 
     async def _is_there(self, ours: Version) -> bool:
         """After a conflict: whether it was with ourselves, as an answer of the bus was lost."""
@@ -261,15 +262,17 @@ class Link:
             task.add_done_callback(self._tasks.discard)
         elif under_way and under_way.lease.hardware == claim.lease.hardware:
             self._claims[address] = replace(under_way, datagram=claim.datagram)
+        else:
+            self._engine.abandon(claim)
 
     async def _ask(self, claim: Claim) -> None:
         address = claim.lease.address
         try:
             is_agreed = await self._compare_and_put(claim.lease)
         except BusUnavailable:
-            return  # the client repeats its request
-        finally:
-            latest = self._claims.pop(address)
+            self._engine.abandon(self._claims.pop(address))  # the client repeats its request
+            return
+        latest = self._claims.pop(address)
         self._carry_out(self._engine.settle(latest, claim.lease if is_agreed else None, time.time()))
 
     # --- time -----------------------------------------------------------------------------------------------

@@ -57,6 +57,10 @@ class Sharing:
             return True
         return bool(self.history) and all(owner(address, members) == self.me for members in self.history)
 
+    def may_have_owned(self, address: IPv4Address) -> bool:
+        """Whether this server may have given the address by itself, before others had agreed to what it goes by now."""
+        return any(owner(address, members) == self.me for members in self.history)
+
     def may_give(self, address: IPv4Address, hardware: Hardware, record: Lease | None, *, is_kept: bool) -> bool:
         """Whether the address may become the client's as far as other servers are concerned.
 

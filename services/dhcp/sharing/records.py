@@ -22,11 +22,15 @@ class Records:
         """The bucket is to have these, where it has them not."""
         for lease in leases:
             known = self.known.get(lease.address)
-            if known is not None and known.lease == lease:
+            if known is not None and (known.lease == lease or self._was_claimed(lease)):
                 self.outbox.pop(lease.address, None)
             else:
                 self.outbox[lease.address] = lease
                 self._sharing.ended.discard(lease.address)
+
+    def _was_claimed(self, lease: Lease) -> bool:
+        """Whether it is held in another's part: the bus agreed to it first, and what it says since is newer."""
+        return lease.state is State.BOUND and not self._sharing.may_have_owned(lease.address)
 
     def published(self, lease: Lease) -> None:
         """The bucket has it; unless it was changed once more, that is the last word."""
@@ -57,12 +61,18 @@ class Records:
             self._sharing.ended.discard(address)
 
     def heard(self, theirs: Version, now: float, *, is_news: bool) -> Lease | None:
-        """What is to be taken over of it. `is_news`: whoever wrote it knew all that this server has published."""
+        """What is to be taken over of it. `is_news`: whoever wrote it knew all that this server has published.
+
+        Of another's part the bus had every lease before this server's disk. What the disk says after a restart is older
+        than the bus then, and may have ended there meanwhile.
+        """
         address = theirs.lease.address
         mine, unpublished = self._leases.at(address), self.outbox.get(address)
         if theirs.lease == mine or (mine is None and unpublished is None and theirs.lease.state is State.FREE):
             return None
         ours = unpublished or (None if is_news else mine)
+        if ours is not None and self._was_claimed(ours):
+            ours = None
         if ours is not None and self._stands(theirs, ours, now) is not theirs:
             return None
         self.outbox.pop(address, None)

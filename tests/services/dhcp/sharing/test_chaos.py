@@ -47,6 +47,17 @@ class Crowd:
     kept: int = 0
     changed_hands: int = 0
     holders: dict[IPv4Address, str] = field(default_factory=dict)
+    diary: list[tuple[float, str, str]] = field(default_factory=list)  # when, which client, what it said or heard
+
+    def _note(self, client: str, what: str) -> None:
+        self.diary.append((time.monotonic(), client, what))
+
+    def _story(self, *clients: str) -> str:
+        """What these clients said and heard in the last seconds."""
+        since = time.monotonic() - 2 * LEASE_SECONDS
+        return "\n".join(
+            f"{at - since:.3f} {who[-5:]} {what}" for at, who, what in self.diary if who in clients and at > since
+        )
 
     def ask(self, relays: dict[str, Relay]) -> None:
         """Some clients do what clients do, towards some servers."""
@@ -70,7 +81,9 @@ class Crowd:
         elif what < 0.55:  # it leaves, and may return at once
             server = {Option.SERVER_IDENTIFIER: self.clients[client].server}
             self.clients[client] = Client()
-            relays[self.chance.choice(names)].send(MessageType.RELEASE, client, server, str(address))
+            name = self.chance.choice(names)
+            self._note(client, f"RELEASE to {name} of {address}")
+            relays[name].send(MessageType.RELEASE, client, server, str(address))
         elif what < 0.6:  # it starts anew without a word
             self.clients[client] = Client()
 
@@ -99,6 +112,9 @@ class Crowd:
         for name in names:
             before = time.monotonic()
             xid = relays[name].send(MessageType.REQUEST, client, options, ciaddr)
+            self._note(
+                client, f"REQUEST {xid} to {name} of {ciaddr}, { {k.name: v.hex('.') for k, v in options.items()} }"
+            )
             self.asked[name, xid] = before, mine, mine.transaction
 
     def hear(self, relays: dict[str, Relay]) -> None:
@@ -113,6 +129,7 @@ class Crowd:
         mine = self.clients.get(client)
         if mine is None:
             return  # the beacon
+        self._note(client, f"hears {MessageType(reply.type or 0).name} {xid} of {reply.yiaddr} from {name}")
         if reply.type == MessageType.OFFER:
             mine.offers[name] = reply
         elif reply.type == MessageType.ACK:
@@ -125,7 +142,10 @@ class Crowd:
         address, now = reply.yiaddr, time.monotonic()
         for other, theirs in self.clients.items():
             is_double = other != client and theirs.address == address and theirs.until > now
-            assert not is_double, f"{address} is {client}'s by {name}, and {other}'s for {theirs.until - now} s more"
+            assert not is_double, (
+                f"{address} is {client}'s by {name}, and {other}'s for {theirs.until - now} s more\n"
+                + self._story(client, other)
+            )
         self.granted += 1
         self.kept += mine.address == address
         self.changed_hands += self.holders.get(address, client) != client
