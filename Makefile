@@ -4,7 +4,7 @@ MACHINES ?= 24
 RUNS ?= 1000000
 BIN := .venv/bin
 
-.PHONY: help demo up setup test check bench bench-dhcp fuzz format docs clean
+.PHONY: help demo up setup test check bench bench-dhcp fuzz chaos format docs clean
 .DEFAULT_GOAL := help
 
 help:
@@ -14,6 +14,7 @@ help:
 	@echo 'make test                checks and all tests that this machine allows'
 	@echo 'make bench               the benchmarks; bench-dhcp: DHCP servers side by side (root, deploy/bench-packages.txt)'
 	@echo 'make fuzz [RUNS=1000000] decoders and protocol engines under a coverage-guided fuzzer'
+	@echo 'make chaos               two dhcp servers and a bus that come and go; see services/dhcp/README.md'
 	@echo 'make format | docs       format the sources | renew what documents draw from the code'
 	@echo 'make clean               remove the virtual environment and caches; never var/'
 
@@ -44,6 +45,9 @@ bench-dhcp: .venv/.development
 fuzz: .venv/.development
 	$(BIN)/python -m tests.fuzz dhcp --runs $(RUNS)
 	$(BIN)/python -m tests.fuzz tftp --runs $(RUNS)
+
+chaos: .venv/.development
+	$(BIN)/python -m pytest tests/services/dhcp/sharing/chaos.py
 
 format: .venv/.development
 	$(BIN)/ruff check --fix .
