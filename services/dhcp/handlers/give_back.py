@@ -39,6 +39,9 @@ def release_address(exchange: Exchange, desk: Desk) -> None:
     lease = leases.at(exchange.request.ciaddr)
     if lease is None or lease.hardware != exchange.hardware or lease.state is not State.BOUND:
         raise SilenceError("not_its_lease")
+    if not desk.allocation.sharing.owns(lease.address):
+        # Its owner may have given it to the client anew by the time that it hears of this; so it simply runs out.
+        raise SilenceError("not_its_part")
     exchange.changes += leases.release(lease, exchange.now)
     exchange.events.append(LeaseReleased(**lease_facts(exchange, lease.address)))
     raise SilenceError("released")

@@ -212,6 +212,8 @@ class Link:
 
     async def _publish_one(self, lease: Lease) -> bool:
         """Whether the bus has answered."""
+        if self._records.outbox.get(lease.address) != lease:
+            return True  # since it was its turn, something newer was heard
         try:
             is_there = await self._compare_and_put(lease)
         except BusUnavailable:
@@ -220,14 +222,18 @@ class Link:
             self._records.published(lease)
         return True
 
-    async def _compare_and_put(self, lease: Lease) -> bool:
-        """Whether the bucket has the lease now; else what others wrote meanwhile is known. Raises BusUnavailable."""
+    async def _compare_and_put(self, lease: Lease, revision: int | None = None) -> bool:
+        """Whether the bucket has the lease now; else what others wrote meanwhile is known. Raises BusUnavailable.
+
+        `revision`: the bucket's when the lease was decided upon; by default that is now.
+        """
         key, version = str(lease.address), Version(lease, self._sharing.me)
         if self._records.known.get(lease.address) == version:
             return True
         document = SharedLease.of(lease, self._sharing.me).model_dump(mode="json")
+        before = self._records.revisions.get(lease.address, 0) if revision is None else revision
         try:
-            revision = await self._ledger.compare_and_put(key, document, self._records.revisions.get(lease.address, 0))
+            revision = await self._ledger.compare_and_put(key, document, before)
         except ConflictError:
             return await self._is_there(version)
         if revision > self._records.revisions.get(lease.address, 0):
@@ -257,7 +263,8 @@ class Link:
         under_way = self._claims.get(address)
         if under_way is None and len(self._claims) < MOST_CLAIMS:
             self._claims[address] = claim
-            task = asyncio.create_task(self._ask(claim), name="claim")
+            revision = self._records.revisions.get(address, 0)
+            task = asyncio.create_task(self._ask(claim, revision), name="claim")
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
         elif under_way and under_way.lease.hardware == claim.lease.hardware:
@@ -265,10 +272,10 @@ class Link:
         else:
             self._engine.abandon(claim)
 
-    async def _ask(self, claim: Claim) -> None:
+    async def _ask(self, claim: Claim, revision: int) -> None:
         address = claim.lease.address
         try:
-            is_agreed = await self._compare_and_put(claim.lease)
+            is_agreed = await self._compare_and_put(claim.lease, revision)
         except BusUnavailable:
             self._engine.abandon(self._claims.pop(address))  # the client repeats its request
             return
@@ -316,6 +323,8 @@ class Link:
             await asyncio.gather(*map(self._end, late[first : first + AT_ONCE]))
 
     async def _end(self, lease: Lease) -> None:
+        if self._leases.at(lease.address) != lease:
+            return  # extended since it was found overdue
         over = replace(lease, state=State.EXPIRED if lease.state is State.BOUND else State.FREE)
         is_there = await self._compare_and_put(over)
         now_here = self._leases.at(lease.address)
