@@ -291,8 +291,11 @@ class Bus:
     async def _subscribe_handlers(self) -> None:
         for subject, handler in list(self._handlers.items()):
             if subject not in self._answered:
-                self._answered.add(subject)
+                client = self.client
                 await self._subscribe(subject, handler)
+                # Known only now: a subscription that is under way elsewhere may fail. Twice is once, in a queue group.
+                if client is self._client:
+                    self._answered.add(subject)
 
     async def _subscribe(self, subject: str, handler: Handler) -> None:
         async def answer(message: Msg) -> None:
