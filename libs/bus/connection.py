@@ -33,6 +33,7 @@ from libs.tasks import end
 
 RETRY = 0.25  # seconds between two attempts to reach the server
 PATIENCE = 3.0  # seconds that a request may take
+EMPTY_LOOKS = 3  # until an empty bucket is believed to be empty
 ALL_PATIENCE = 30.0  # seconds that a whole bucket may take
 
 FAULTS = (NatsError, JetStreamError, OSError, TimeoutError, asyncio.TimeoutError)
@@ -234,6 +235,13 @@ class Bus:
 
     async def get_all(self, bucket: str) -> dict[str, dict[str, Any]]:
         """Every document of a bucket, in one go. Raises BusUnavailable."""
+        # nats-py may say "that was all" before the first entry, where entries are on their way to it already.
+        for _ in range(EMPTY_LOOKS):
+            if documents := await self._look_at_all(bucket):
+                return documents
+        return {}
+
+    async def _look_at_all(self, bucket: str) -> dict[str, dict[str, Any]]:
         documents = {}
         with _as_unavailable():
             async with asyncio.timeout(ALL_PATIENCE):
